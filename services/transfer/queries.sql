@@ -1,0 +1,81 @@
+-- Transfer's statements. The role's search_path is `transfer`.
+
+-- name: lock_accounts
+-- Ordered by id, so that opposite transfers cannot deadlock. FOR NO KEY UPDATE leaves foreign keys alone.
+SELECT id, owner_id, kind, currency, balance_minor, account_seq, is_deleted
+  FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: lock_account_states
+-- As `lock_accounts`, with all that an account command answers.
+SELECT id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at, is_deleted
+  FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: find_transactions
+-- A statement of its own, after the locks: under READ COMMITTED it sees what the previous holder committed.
+SELECT * FROM transactions WHERE id = ANY($1::uuid[]);
+
+-- name: now
+-- The database's clock, after the locks: settled_at never runs backwards on an account.
+SELECT clock_timestamp();
+
+-- name: write_balances
+-- Each changed account once, however many transfers moved it.
+UPDATE accounts AS a
+   SET balance_minor = n.balance_minor, account_seq = n.account_seq, updated_at = $4
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, balance_minor, account_seq)
+ WHERE a.id = n.id;
+
+-- name: insert_transactions
+-- Sorted by id by the caller. Plain: a key that is taken must be noticed (23505: the whole batch again).
+INSERT INTO transactions (
+    id, fingerprint, kind, caller_id, owner_id, from_account_id, to_account_id, amount_minor, currency, description,
+    metadata, idempotency_key, batch_id, batch_fingerprint, batch_index, batch_count, context, verdict, policy,
+    limits_version, reasons, decided_at, status, failure_reason, retry_count, debit_seq, debit_balance_before_minor,
+    debit_balance_after_minor, credit_seq, credit_balance_before_minor, credit_balance_after_minor,
+    seen_balance_minor, seen_account_seq, created_at, settled_at, updated_at)
+SELECT * FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::bigint[], $9::text[],
+    $10::text[], $11::json[], $12::text[], $13::uuid[], $14::text[], $15::int[], $16::int[], $17::json[], $18::text[],
+    $19::text[], $20::text[], $21::json[], $22::timestamptz[], $23::text[], $24::text[], $25::int[], $26::bigint[],
+    $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[],
+    $34::timestamptz[], $35::timestamptz[], $36::timestamptz[]);
+
+-- name: find_commands
+SELECT command_id, fingerprint, command, outcome FROM commands WHERE command_id = ANY($1::uuid[]);
+
+-- name: insert_commands
+INSERT INTO commands (command_id, fingerprint, command, outcome)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::json[], $4::json[]);
+
+-- name: insert_accounts
+INSERT INTO accounts (id, owner_id, name, currency, kind, version, created_at, updated_at)
+SELECT id, owner_id, name, currency, 'customer', version, created_at, updated_at
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::timestamptz[], $7::timestamptz[])
+    AS n (id, owner_id, name, currency, version, created_at, updated_at);
+
+-- name: write_accounts
+-- What commands change; never the balance, never the position.
+UPDATE accounts AS a
+   SET name = n.name, version = n.version, updated_at = n.updated_at, is_deleted = n.is_deleted,
+       deleted_at = CASE WHEN n.is_deleted THEN n.updated_at END
+  FROM unnest($1::uuid[], $2::text[], $3::int[], $4::timestamptz[], $5::boolean[])
+    AS n (id, name, version, updated_at, is_deleted)
+ WHERE a.id = n.id;
+
+-- name: read_watermark
+SELECT xid, id FROM watermarks WHERE name = $1;
+
+-- name: write_watermark
+UPDATE watermarks SET xid = $2, id = $3 WHERE name = $1;
+
+-- name: transactions_beyond
+-- Final rows only: no transaction that is still running can add one below its own xid.
+SELECT * FROM transactions
+ WHERE (xid, id) > ($1::bigint, $2::uuid) AND ($3::boolean OR xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+ ORDER BY xid, id LIMIT $4;
+
+-- name: commands_beyond
+SELECT command_id, outcome, created_at, xid FROM commands
+ WHERE (xid, command_id) > ($1::bigint, $2::uuid)
+   AND ($3::boolean OR xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+ ORDER BY xid, command_id LIMIT $4;

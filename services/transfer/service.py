@@ -1,0 +1,62 @@
+"""Transfer's composition root: the one file that knows its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from services.transfer.handlers import handlers
+from services.transfer.reconcile import LOCK_KEY, Bounds, Reconcile, open_downstream
+from services.transfer.settings import Settings
+from services.transfer.store import Store
+from shared.contracts.fraud import TransferScreened
+from shared.contracts.gateway import AccountCommand
+from shared.database import open_database
+from shared.messaging.connection import Link
+from shared.messaging.consumer import Bounds as ConsumerBounds
+from shared.messaging.consumer import Consumer
+from shared.messaging.dead_letters import DeadLetters
+from shared.messaging.publisher import Publisher
+from shared.messaging.reconciler import Reconciler
+from shared.runtime import Worker
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Worker]:
+    """Wires the worker; nothing connects before it runs."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(
+                settings.database_url,
+                name="remit_transfer",
+                schema="transfer",
+                connections_max=settings.database_connections_max,
+            )
+        )
+        downstream = await open_downstream(settings, stack)
+        # Apart, so that a broker that blocks publishers still takes our acknowledgements.
+        consuming = Link(settings.amqp_url, name="transfer consume")
+        publishing = Link(settings.amqp_url, name="transfer publish")
+        publisher = Publisher(publishing, timeout_s=settings.publish_timeout_s)
+        letters = DeadLetters(database)
+        table = handlers(database, Store(database), letters)
+        bounds = ConsumerBounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
+        consumers = [
+            Consumer(consuming, publisher, letters, queue, {message_type: table[message_type]}, bounds)
+            for queue, message_type in (
+                ("transfer.screened", TransferScreened.TYPE),
+                ("transfer.account_commands", AccountCommand.TYPE),
+            )
+        ]
+        sweep_bounds = Bounds(grace_s=settings.reconcile_grace_s, items_max=settings.reconcile_items_max)
+        reconcile = Reconcile(database, downstream, publisher, sweep_bounds)
+        reconciler = Reconciler(database, reconcile.sweep, lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)
+        publishing.on_connect(reconciler.wake)
+        yield Worker(
+            http_host=settings.http_host,
+            http_port=settings.http_port,
+            links=[consuming, publishing],
+            consumers=consumers,
+            checks={"database": database.is_alive, "broker": publisher.is_ready},
+            background={"reconciler": reconciler.run},
+        )

@@ -1,0 +1,23 @@
+"""PostgreSQL: pools, nesting transactions, named statements, the class of each error, migrations."""
+
+from shared.database.errors import (
+    constraint_of,
+    is_data_error,
+    is_transient,
+    is_unique_violation,
+)
+from shared.database.pool import Connection, Database, Row, open_database
+from shared.database.queries import Queries, load_queries
+
+__all__ = [
+    "Connection",
+    "Database",
+    "Queries",
+    "Row",
+    "constraint_of",
+    "is_data_error",
+    "is_transient",
+    "is_unique_violation",
+    "load_queries",
+    "open_database",
+]

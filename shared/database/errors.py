@@ -1,0 +1,54 @@
+"""What a database error means for the batch that met it. The states are PostgreSQL's, appendix A of its manual."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from shared.errors import TransientError
+
+_TRANSIENT_CLASSES = ("08", "53", "58", "57P0")
+_TRANSIENT_STATES = frozenset(
+    {
+        "40001",  # serialization_failure
+        "40P01",  # deadlock_detected
+        "55P03",  # lock_not_available
+        "57014",  # query_canceled
+        "25006",  # read_only_sql_transaction
+        "25P03",  # idle_in_transaction_session_timeout
+        "23505",  # unique_violation: another worker was first; the next attempt sees its row
+        "23503",  # foreign_key_violation: likewise
+    }
+)
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """The SQLSTATE of a database error, or an empty string."""
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the whole batch may simply be tried again. A driver error without a state counts as a lost server."""
+    if isinstance(error, TransientError | OSError | TimeoutError | asyncio.TimeoutError):
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        state = sqlstate_of(error)
+        return not state or state in _TRANSIENT_STATES or state.startswith(_TRANSIENT_CLASSES)
+    # InterfaceError covers both a connection lost under us and wrong arguments; only the latter is also a ValueError.
+    return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+
+
+def is_unique_violation(error: BaseException) -> bool:
+    """Whether a key was taken."""
+    return sqlstate_of(error) == "23505"
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Whether the data themselves were refused (classes 22 and 23)."""
+    return sqlstate_of(error)[:2] in {"22", "23"}
+
+
+def constraint_of(error: BaseException) -> str:
+    """The name of the constraint that refused, or an empty string."""
+    return str(getattr(error, "constraint_name", None) or "")

@@ -1,0 +1,35 @@
+"""Tables of the same shape that each service keeps in its own schema. A shape, once released, never changes here."""
+
+from __future__ import annotations
+
+
+def messaging_tables_v1(schema: str, role: str) -> str:
+    """DDL of `dead_letters`, `attempts` and `probes` in `schema`, granted to the service's role."""
+    return f"""
+        CREATE TABLE {schema}.dead_letters (
+            id           uuid PRIMARY KEY,
+            message_type text NOT NULL,
+            reason       text NOT NULL,
+            detail       text NOT NULL,
+            origin       text NOT NULL,
+            item         text NOT NULL,
+            parked_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+            resolution   text CONSTRAINT dead_letter_resolution
+                         CHECK (resolution IN ('replayed', 'already_final', 'discarded')),
+            resolved_at  timestamptz,
+            resolved_by  uuid,
+            CONSTRAINT dead_letter_resolved_whole CHECK ((resolution IS NULL) = (resolved_at IS NULL))
+        );
+        CREATE INDEX dead_letters_open ON {schema}.dead_letters (parked_at) WHERE resolution IS NULL;
+        CREATE TABLE {schema}.attempts (
+            event_id uuid PRIMARY KEY,
+            tries    integer NOT NULL,
+            last_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+        );
+        CREATE TABLE {schema}.probes (
+            id integer PRIMARY KEY CONSTRAINT probe_single CHECK (id = 1),
+            at timestamptz NOT NULL DEFAULT clock_timestamp()
+        );
+        GRANT SELECT, INSERT, UPDATE ON {schema}.dead_letters, {schema}.probes TO {role};
+        GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.attempts TO {role};
+    """

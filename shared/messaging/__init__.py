@@ -1,0 +1,1 @@
+"""How messages move: connections that come back, natural batches, confirmed publishing, bounded retries, parking."""

@@ -1,0 +1,77 @@
+"""Parking: what cannot be carried is put into the service's own table, whole, for an operator; it never expires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from shared.database import Database, load_queries
+from shared.ids import derive
+from shared.observability.metrics import PARKED
+
+log = structlog.get_logger(__name__)
+
+SQL = load_queries(__file__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """One parked item: `item` is its text as it arrived, `origin` the queue, `detail` the error and its stack."""
+
+    message_type: str
+    reason: str
+    detail: str
+    origin: str
+    item: str
+
+    @property
+    def letter_id(self) -> UUID:
+        """The same item from the same queue is the same letter, however often it is parked."""
+        return derive("dead-letter", self.origin, self.item)
+
+
+class DeadLetters:
+    """The tables `dead_letters` and `attempts` of one service's schema."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def park(self, letters: Sequence[Letter]) -> None:
+        """Commits `letters`; one that is parked already stays as it is.
+
+        Raises:
+            TransientError: the database did not take them; nothing is parked.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                SQL.park_letters,
+                [letter.letter_id for letter in letters],
+                [letter.message_type for letter in letters],
+                [letter.reason for letter in letters],
+                # PostgreSQL stores no NUL; the escaped form says as much.
+                [letter.detail.replace("\x00", "\\x00") for letter in letters],
+                [letter.origin for letter in letters],
+                [letter.item.replace("\x00", "\\x00") for letter in letters],
+            )
+        for letter in letters:
+            PARKED.labels(letter.reason).inc()
+            log.error(
+                "parked",
+                letter_id=str(letter.letter_id),
+                reason=letter.reason,
+                origin=letter.origin,
+            )
+
+    async def count_try(self, event_id: UUID) -> int:
+        """Commits one more try of this event and says how many there were."""
+        async with self._database.transaction() as connection:
+            tries = await connection.fetchval(SQL.count_try, event_id)
+        return int(tries)
+
+    async def forget(self, event_id: UUID) -> None:
+        """The event has reached an end; its tries no longer matter."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL.forget_tries, event_id)

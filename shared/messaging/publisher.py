@@ -1,0 +1,157 @@
+"""Publishing that has happened when it returns: durable envelopes confirmed by the broker, replies as best effort."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from aio_pika import DeliveryMode
+from aio_pika import Message as Packet
+from aio_pika.abc import AbstractChannel
+
+from shared.contracts import topology
+from shared.contracts.base import Message
+from shared.contracts.envelope import seal
+from shared.errors import RemitError
+from shared.messaging.connection import BROKER_ERRORS, BrokerUnavailable, Link
+from shared.observability.metrics import PUBLISHED, REPLIES_LOST
+
+log = structlog.get_logger(__name__)
+
+_NOT_SENT: tuple[type[Exception], ...] = (BrokerUnavailable, *BROKER_ERRORS)
+
+
+class TopologyMissing(RemitError):
+    """A queue that must hold this message does not exist at the broker; nothing was published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emission:
+    """What a batch wants told: events for every queue that holds their type, and replies to waiting gateways."""
+
+    events: Sequence[Message] = ()
+    replies: Sequence[tuple[str, Message]] = ()
+
+    @classmethod
+    def joined(cls, parts: Iterable[Emission]) -> Emission:
+        """All parts as one, in order."""
+        parts = list(parts)
+        return cls(
+            events=[event for part in parts for event in part.events],
+            replies=[reply for part in parts for reply in part.replies],
+        )
+
+
+class Publisher:
+    """Publishes for one service on one link: one confirmed channel, one transient channel for replies."""
+
+    def __init__(self, link: Link, *, timeout_s: float, items_max: int = 2_000) -> None:
+        self._link = link
+        self._timeout_s = timeout_s
+        self._items_max = items_max
+        self._channels: dict[bool, AbstractChannel] = {}
+        self._opening = asyncio.Lock()
+        self._checked: set[str] = set()
+
+    async def is_ready(self) -> bool:
+        """Whether the broker is connected now."""
+        return self._link.is_up
+
+    async def emit(self, emission: Emission) -> None:
+        """Events first, each type in an envelope and confirmed; then the replies, whose loss is only counted.
+
+        Raises:
+            BrokerUnavailable: an envelope was not confirmed; it may or may not have been taken.
+        """
+        by_type: dict[str, list[Message]] = defaultdict(list)
+        for event in emission.events:
+            by_type[event.TYPE].append(event)
+        for items in by_type.values():
+            for start in range(0, len(items), self._items_max):
+                await self.publish(items[start : start + self._items_max])
+        await self._reply(emission.replies)
+
+    async def publish(self, items: Sequence[Message]) -> None:
+        """One durable envelope of `items`, all of one type, confirmed by every queue that holds the type.
+
+        Raises:
+            BrokerUnavailable: not confirmed in time; it may or may not have been taken.
+            TopologyMissing: a queue for this type does not exist; nothing was published.
+        """
+        message_type = items[0].TYPE
+        packet = Packet(
+            seal(items),
+            content_type="application/json",
+            type=message_type,
+            delivery_mode=DeliveryMode.PERSISTENT,
+        )
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                channel = await self._channel(confirms=True)
+                await self._check_queues(channel, message_type)
+                exchange = await channel.get_exchange(topology.exchange_of(message_type), ensure=False)
+                await exchange.publish(packet, message_type, mandatory=True, timeout=self._timeout_s)
+        except BROKER_ERRORS as error:
+            await self._drop()
+            raise BrokerUnavailable(f"not confirmed: {type(error).__name__}") from error
+        PUBLISHED.labels(message_type).inc(len(items))
+
+    async def _check_queues(self, channel: AbstractChannel, message_type: str) -> None:
+        # `mandatory` proves that one queue took the message, not that all did: each is looked for once a connection.
+        if message_type in self._checked:
+            return
+        for queue in topology.queues_of(message_type):
+            try:
+                await channel.declare_queue(queue, passive=True, timeout=self._timeout_s)
+            except BROKER_ERRORS as error:
+                await self._drop()
+                if "NOT_FOUND" in str(error):
+                    raise TopologyMissing(f"queue {queue} does not exist") from error
+                raise
+        self._checked.add(message_type)
+
+    async def _reply(self, replies: Sequence[tuple[str, Message]]) -> None:
+        by_place: dict[tuple[str, str], list[Message]] = defaultdict(list)
+        for instance, message in replies:
+            if instance:
+                by_place[instance, message.TYPE].append(message)
+        for (instance, _), items in by_place.items():
+            packet = Packet(
+                seal(items),
+                content_type="application/json",
+                delivery_mode=DeliveryMode.NOT_PERSISTENT,
+            )
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    channel = await self._channel(confirms=False)
+                    exchange = await channel.get_exchange(topology.REPLIES_EXCHANGE, ensure=False)
+                    await exchange.publish(packet, instance, mandatory=False, timeout=self._timeout_s)
+            except _NOT_SENT as error:
+                # The gateway reads the row when nobody tells it.
+                REPLIES_LOST.inc(len(items))
+                log.warning("reply_not_sent", items=len(items), error=type(error).__name__)
+
+    async def _channel(self, *, confirms: bool) -> AbstractChannel:
+        async with self._opening:
+            channel = self._channels.get(confirms)
+            if channel is None or channel.is_closed:
+                if confirms:
+                    self._checked.clear()
+                channel = await self._link.open_channel(confirms=confirms)
+                self._channels[confirms] = channel
+            return channel
+
+    async def _drop(self) -> None:
+        # After a failure nothing is known of the channel's confirms; the next publish starts on a new one.
+        channels, self._channels = list(self._channels.values()), {}
+        for channel in channels:
+            with suppress(*BROKER_ERRORS):
+                await asyncio.wait_for(channel.close(), 1.0)
+
+    async def close(self) -> None:
+        """Closes its channels; the link is its owner's."""
+        await self._drop()

@@ -1,0 +1,124 @@
+"""How a batch is carried to its end: retried while the trouble is transient, bisected when it is not.
+
+Transient is the default reading of trouble: one attempt and three retries, after 1, 2 and 3 s, with the whole batch.
+If the database then does not answer or refuses writes, nothing is decided: `ServerDown` tells the consumer to give
+its messages back and wait. If it answers, the fault is in the batch: it is bisected, each part tried once, until the
+items that fail stand alone, and those are given up one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_chain,
+    wait_fixed,
+)
+
+from shared.contracts.base import Message
+from shared.errors import TransientError
+from shared.messaging.publisher import Emission
+from shared.observability.metrics import GIVEN_UP, RETRIES
+
+log = structlog.get_logger(__name__)
+
+RETRY_WAITS_S = (1.0, 2.0, 3.0)
+
+Item = TypeVar("Item", bound=Message)
+
+
+class ServerDown(TransientError):
+    """The database does not answer or refuses writes; the messages go back and wait for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Which try this is: `retries` so far by this worker."""
+
+    retries: int = 0
+
+
+Work = Callable[[Sequence[Item], Attempt], Awaitable[Emission]]
+GiveUp = Callable[[Item, Exception, Attempt], Awaitable[Emission]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handler(Generic[Item]):
+    """What a service does with one type of message.
+
+    `work` carries a batch to its committed end. `give_up` ends one item that cannot be carried: it commits an outcome
+    or parks the item. `is_transient` classes an error; `is_writable` asks the database whether it takes writes.
+    """
+
+    work: Work[Item]
+    give_up: GiveUp[Item]
+    is_transient: Callable[[BaseException], bool]
+    is_writable: Callable[[], Awaitable[bool]]
+    waits_s: Sequence[float] = RETRY_WAITS_S
+
+
+async def carry(handler: Handler[Item], items: Sequence[Item]) -> Emission:
+    """The emission of `items`, every one of them carried or given up.
+
+    Raises:
+        ServerDown: the database is away; nothing that was not committed is decided.
+    """
+    retries = 0
+    try:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(handler.is_transient),
+            stop=stop_after_attempt(1 + len(handler.waits_s)),
+            wait=wait_chain(*(wait_fixed(wait_s) for wait_s in handler.waits_s)),
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                retries = attempt.retry_state.attempt_number - 1
+                if retries:
+                    RETRIES.inc()
+                    log.warning("batch_retried", items=len(items), retry=retries)
+                return await handler.work(items, Attempt(retries=retries))
+    except Exception as error:  # noqa: BLE001 - the class of the error decides below
+        return await _after_failure(handler, items, error, Attempt(retries=retries))
+    raise AssertionError("unreachable: tenacity returns or raises")
+
+
+async def _after_failure(handler: Handler[Item], items: Sequence[Item], error: Exception, attempt: Attempt) -> Emission:
+    if not await handler.is_writable():
+        raise ServerDown from error
+    if len(items) == 1:
+        return await _give_up(handler, items[0], error, attempt)
+    log.warning("batch_bisected", items=len(items), error=type(error).__name__)
+    middle = len(items) // 2
+    # In order, so that what one caller asked first still happens first.
+    parts = [await _try_part(handler, part, attempt) for part in (items[:middle], items[middle:])]
+    return Emission.joined(parts)
+
+
+async def _try_part(handler: Handler[Item], items: Sequence[Item], attempt: Attempt) -> Emission:
+    try:
+        return await handler.work(items, attempt)
+    except Exception as error:  # noqa: BLE001 - as in `carry`
+        return await _after_failure(handler, items, error, attempt)
+
+
+async def _give_up(handler: Handler[Item], item: Item, error: Exception, attempt: Attempt) -> Emission:
+    GIVEN_UP.labels(item.TYPE).inc()
+    log.error(
+        "item_given_up",
+        type=item.TYPE,
+        event_id=str(item.event_id),
+        error=type(error).__name__,
+        exc_info=error,
+    )
+    try:
+        return await handler.give_up(item, error, attempt)
+    except Exception as failure:
+        # Not even its failure can be written down now. It goes back, and the attempt count bounds how often.
+        raise ServerDown from failure

@@ -1,0 +1,1 @@
+"""Sight: structured logs, metrics, health."""

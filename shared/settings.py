@@ -1,0 +1,141 @@
+"""How settings are read: one frozen class a service, built in its `__main__` from the environment.
+
+A narrower address that is not set derives from the wide one: the same server, the role's own name, and a password
+that only holders of the wide secret can compute. So one secret starts a development stack, and in production each
+process is given nothing but its own addresses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import TypeVar
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import pydantic
+
+from shared.errors import SettingsError
+
+Environment = Mapping[str, str]
+
+# The service that owns each schema. Roles and broker users carry the service's name.
+SCHEMA_OWNERS: Mapping[str, str] = {
+    "identity": "gateway",
+    "fraud": "fraud",
+    "transfer": "transfer",
+    "ledger": "ledger",
+    "audit": "audit",
+}
+
+
+class SettingsModel(pydantic.BaseModel):
+    """A frozen group of settings; an unknown or wrong value is an error, never ignored."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class WorkerSettings(SettingsModel):
+    """What every worker is told; each service's `settings.py` adds its own. Times in seconds."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = pydantic.Field(ge=0, le=65535)
+    database_url: str
+    amqp_url: str
+    database_connections_max: int = pydantic.Field(default=4, ge=2, le=100)
+    publish_timeout_s: float = pydantic.Field(default=5.0, gt=0, le=60)
+    prefetch_max: int = pydantic.Field(default=200, ge=1, le=2_000)
+    batch_items_max: int = pydantic.Field(default=2_000, ge=1, le=10_000)
+    reconcile_every_s: float = pydantic.Field(default=60.0, gt=0)
+
+
+Model = TypeVar("Model", bound=SettingsModel)
+
+
+def role_of(service: str) -> str:
+    """The PostgreSQL role and RabbitMQ user of a service."""
+    return f"remit_{service}"
+
+
+def role_password(secret: str, role: str) -> str:
+    """The password of a narrower role, from the secret of the wide one (HMAC-SHA256, hex)."""
+    return hmac.new(secret.encode(), f"remit role {role}".encode(), hashlib.sha256).hexdigest()
+
+
+def as_role(url: str, role: str) -> str:
+    """`url` with the role's name and derived password in place of the owner's."""
+    parts = urlsplit(url)
+    if parts.hostname is None:
+        raise SettingsError("an address needs the form scheme://user:password@host:port/…")
+    secret = role_password(unquote(parts.password or ""), role)
+    at = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(role)}:{secret}@{at}"))
+
+
+def required(environment: Environment, name: str) -> str:
+    """The value of a variable that has no default.
+
+    Raises:
+        SettingsError: it is unset or empty.
+    """
+    value = environment.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} is not set")
+    return value
+
+
+def _own_or_derived(environment: Environment, name: str, wide: str, role: str) -> str:
+    if own := environment.get(name, "").strip():
+        return own
+    if not environment.get(wide, "").strip():
+        raise SettingsError(f"neither {name} nor {wide} is set")
+    return as_role(environment[wide].strip(), role)
+
+
+def postgres_url(environment: Environment, schema: str) -> str:
+    """Where the owning service reads and writes `schema`, as its own role."""
+    name = f"REMIT_{schema.upper()}_POSTGRES_URL"
+    return _own_or_derived(environment, name, "REMIT_POSTGRES_URL", role_of(SCHEMA_OWNERS[schema]))
+
+
+def owner_postgres_url(environment: Environment, schema: str) -> str:
+    """Where migrations change `schema`, as the owner of its tables."""
+    own = environment.get(f"REMIT_{schema.upper()}_OWNER_POSTGRES_URL", "").strip()
+    return own or required(environment, "REMIT_POSTGRES_URL")
+
+
+def reads_postgres_url(environment: Environment, service: str, schema: str) -> str:
+    """Where `service` reads the views of another's `schema`; may be a replica."""
+    name = f"REMIT_{service.upper()}_READS_{schema.upper()}_POSTGRES_URL"
+    return _own_or_derived(environment, name, "REMIT_POSTGRES_URL", role_of(service))
+
+
+def amqp_url(environment: Environment, service: str) -> str:
+    """Where `service` meets the broker, as its own user."""
+    return _own_or_derived(
+        environment,
+        f"REMIT_{service.upper()}_AMQP_URL",
+        "REMIT_AMQP_URL",
+        role_of(service),
+    )
+
+
+def build(model: type[Model], values: Mapping[str, object], names: Mapping[str, str]) -> Model:
+    """`model` from `values`; a wrong value is named by its variable (`names`: field to variable).
+
+    Raises:
+        SettingsError: one line that names the variable and says what is wrong; the value itself is not repeated.
+    """
+    try:
+        return model(**{field: value for field, value in values.items() if value is not None})
+    except pydantic.ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else ""
+        raise SettingsError(f"{names.get(field, field)}: {first['msg']}") from None
+
+
+def from_environment(model: type[Model], environment: Environment, prefix: str, **given: object) -> Model:
+    """`model` with each field that is not `given` read from `<prefix><FIELD>`; unset fields keep their default."""
+    names = {field: f"{prefix}{field.upper()}" for field in model.model_fields if field not in given}
+    read = {field: environment[name] for field, name in names.items() if environment.get(name, "").strip()}
+    return build(model, {**read, **given}, names)
