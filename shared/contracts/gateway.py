@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -48,7 +48,11 @@ class Instruction(Data, frozen=True, kw_only=True, omit_defaults=True):
     context: Context
     description: str | None = None
     # JSON text as the gateway made it canonical; nobody re-encodes it, so that replies stay the same bytes.
-    metadata: msgspec.Raw | None = None
+    # msgspec reads `Raw | None` as null alone, so at run time it is `Raw`, and absent is None.
+    if TYPE_CHECKING:
+        metadata: msgspec.Raw | None = None
+    else:
+        metadata: msgspec.Raw = None
     idempotency_key: str | None = None
     batch: BatchPlace | None = None
 

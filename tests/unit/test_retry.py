@@ -1,0 +1,81 @@
+"""How a batch is carried to its end: retried, bisected, given up, or handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import pytest
+
+from shared.contracts.transfer import TransferRefused
+from shared.errors import TransientError
+from shared.messaging.publisher import Emission
+from shared.messaging.retry import Attempt, Handler, ServerDown, carry
+
+
+def item(number: int) -> TransferRefused:
+    return TransferRefused(transfer_id=UUID(int=number), fingerprint="f")
+
+
+class Desk:
+    """Carries items unless told what to raise; writes down what it was asked."""
+
+    def __init__(self, trouble: Callable[[Sequence[int], Attempt], Exception | None], *, writable: bool = True) -> None:
+        self._trouble = trouble
+        self._writable = writable
+        self.tries: list[tuple[list[int], int]] = []
+        self.carried: list[int] = []
+        self.given_up: list[tuple[int, str, int]] = []
+
+    async def work(self, items: Sequence[TransferRefused], attempt: Attempt) -> Emission:
+        numbers = [one.transfer_id.int for one in items]
+        self.tries.append((numbers, attempt.retries))
+        if error := self._trouble(numbers, attempt):
+            raise error
+        self.carried += numbers
+        return Emission(events=items)
+
+    async def give_up(self, one: TransferRefused, error: Exception, attempt: Attempt) -> Emission:
+        self.given_up.append((one.transfer_id.int, type(error).__name__, attempt.retries))
+        return Emission(events=[one])
+
+    async def _is_writable(self) -> bool:
+        return self._writable
+
+    def handler(self) -> Handler[TransferRefused]:
+        return Handler(
+            work=self.work,
+            give_up=self.give_up,
+            is_transient=lambda error: isinstance(error, TransientError),
+            is_writable=self._is_writable,
+            waits_s=(0.0, 0.0, 0.0),
+        )
+
+
+async def test_a_transient_error_is_retried_with_the_whole_batch() -> None:
+    desk = Desk(lambda _, attempt: TransientError() if attempt.retries < 2 else None)
+    await carry(desk.handler(), [item(1), item(2)])
+    assert desk.tries == [([1, 2], 0), ([1, 2], 1), ([1, 2], 2)]
+
+
+async def test_one_attempt_and_three_retries_then_the_bad_item_is_found_by_bisection() -> None:
+    desk = Desk(lambda numbers, _: TransientError() if 3 in numbers else None)
+    emission = await carry(desk.handler(), [item(number) for number in range(1, 6)])
+    assert desk.tries[:4] == [([1, 2, 3, 4, 5], retries) for retries in range(4)]
+    assert sorted(desk.carried) == [1, 2, 4, 5]
+    assert desk.given_up == [(3, "TransientError", 3)]
+    assert [event.event_id for event in emission.events] == [item(number).event_id for number in range(1, 6)]
+
+
+async def test_an_unknown_error_is_not_retried_but_bisected() -> None:
+    desk = Desk(lambda numbers, _: ZeroDivisionError() if 1 in numbers else None)
+    await carry(desk.handler(), [item(1), item(2)])
+    assert [retries for _, retries in desk.tries] == [0, 0, 0]
+    assert desk.given_up == [(1, "ZeroDivisionError", 0)]
+
+
+async def test_nothing_is_failed_because_a_server_is_down() -> None:
+    desk = Desk(lambda *_: TransientError(), writable=False)
+    with pytest.raises(ServerDown):
+        await carry(desk.handler(), [item(1), item(2)])
+    assert desk.given_up == []
