@@ -14,7 +14,7 @@ from shared.contracts.gateway import AccountCommand
 from shared.database import open_database
 from shared.messaging.connection import Link
 from shared.messaging.consumer import Bounds as ConsumerBounds
-from shared.messaging.consumer import Consumer
+from shared.messaging.consumer import Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
 from shared.messaging.reconciler import Reconciler
@@ -48,6 +48,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
                 ("transfer.account_commands", AccountCommand.TYPE),
             )
         ]
+        consumers.append(dead_letter_consumer(consuming, publisher, letters, "transfer", table))
         sweep_bounds = Bounds(grace_s=settings.reconcile_grace_s, items_max=settings.reconcile_items_max)
         reconcile = Reconcile(database, downstream, publisher, sweep_bounds)
         reconciler = Reconciler(database, reconcile.sweep, lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)

@@ -52,7 +52,8 @@ class Store:
             settled = domain.settle(book, fresh, now=now, retries=retries)
             await self._write_balances(connection, book.changed, now)
             await self._insert(connection, settled)
-        return ended | {item.instruction.transfer_id: item for item in settled}
+        ended |= {item.instruction.transfer_id: item for item in settled}
+        return {transfer_id: ended[transfer_id] for transfer_id in wanted}
 
     async def fail(self, item: TransferScreened, reason: FailureReason, *, retries: int) -> TransferSettled:
         """Commits a transfer that could not be carried as failed, unless it has ended after all."""

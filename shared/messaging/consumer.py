@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+from shared.contracts import topology
 from shared.contracts.base import Message
 from shared.contracts.envelope import (
     Unreadable,
@@ -83,6 +84,8 @@ class Consumer:
         queue: str,
         handlers: Handlers,
         bounds: Bounds | None = None,
+        *,
+        always_alone: bool = False,
     ) -> None:
         self._link = link
         self._publisher = publisher
@@ -90,6 +93,7 @@ class Consumer:
         self.queue = queue
         self._handlers = handlers
         self._bounds = bounds or Bounds()
+        self._alone_from = 0 if always_alone else _ALONE_FROM_REDELIVERY
         self._stopping = asyncio.Event()
         self._channel: AbstractChannel | None = None
         self._consuming = False
@@ -248,8 +252,8 @@ class Consumer:
         letters = [letter for delivery in batch for letter in delivery.unreadable]
         if letters:
             await self._park(letters)
-        together = [d for d in batch if d.redeliveries < _ALONE_FROM_REDELIVERY]
-        alone = [d for d in batch if d.redeliveries >= _ALONE_FROM_REDELIVERY]
+        together = [d for d in batch if d.redeliveries < self._alone_from]
+        alone = [d for d in batch if d.redeliveries >= self._alone_from]
         parts = []
         items = [item for delivery in together for item in delivery.items]
         BATCH_ITEMS.labels(self.queue).observe(len(items))
@@ -285,6 +289,16 @@ class Consumer:
 
     def _letter(self, item: Message, reason: str, detail: str) -> Letter:
         return letter_of(item, reason=reason, detail=detail, origin=self.queue)
+
+
+def dead_letter_consumer(
+    link: Link, publisher: Publisher, dead_letters: DeadLetters, service: str, handlers: Handlers
+) -> Consumer:
+    """Consumes what the broker gave up: it may only have met too many clean closes, so each item is tried again alone,
+    and parked when its own tries are used up."""
+    bounds = Bounds(prefetch_max=10, batch_items_max=100)
+    queue = topology.dead_letter_queue(service)
+    return Consumer(link, publisher, dead_letters, queue, handlers, bounds, always_alone=True)
 
 
 def letter_of(item: Message, *, reason: str, detail: str, origin: str) -> Letter:

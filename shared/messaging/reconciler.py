@@ -13,7 +13,6 @@ from contextlib import suppress
 import structlog
 
 from shared.database import Database
-from shared.errors import TransientError
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +41,7 @@ class Reconciler:
             self._due.clear()
             try:
                 await self.once()
-            except (TransientError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - repair never takes down the work that it repairs
                 log.warning("reconcile_postponed", error=repr(error))
 
     async def once(self) -> int | None:

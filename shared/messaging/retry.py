@@ -9,7 +9,7 @@ items that fail stand alone, and those are given up one by one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import structlog
@@ -60,7 +60,7 @@ class Handler(Generic[Item]):
     give_up: GiveUp[Item]
     is_transient: Callable[[BaseException], bool]
     is_writable: Callable[[], Awaitable[bool]]
-    waits_s: Sequence[float] = RETRY_WAITS_S
+    waits_s: Sequence[float] = field(default_factory=lambda: RETRY_WAITS_S)
 
 
 async def carry(handler: Handler[Item], items: Sequence[Item]) -> Emission:

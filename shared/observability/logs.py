@@ -13,7 +13,7 @@ _SECRET_NAMES = ("password", "token", "secret", "authorization", "cookie")
 
 def configure_logs(service: str, *, as_json: bool = True, level: str = "INFO") -> None:
     """Sets up logging for a process, once, at its start."""
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    renderer = structlog.processors.JSONRenderer() if as_json else _for_people()
     structlog.contextvars.bind_contextvars(service=service)
     structlog.configure(
         processors=[
@@ -33,6 +33,11 @@ def configure_logs(service: str, *, as_json: bool = True, level: str = "INFO") -
         level=logging.WARNING,
         format="%(levelname)s %(name)s %(message)s",
     )
+
+
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    # The plain formatter: the default one prints local variables, and with them secrets.
+    return structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 
 
 def _without_secrets(_: Any, __: str, event: Any) -> Any:

@@ -16,6 +16,7 @@ REPLIES_LOST = Counter(
     "remit_replies_lost_total",
     "Replies that could not be sent; the gateway reads the row.",
 )
+REPLIES_UNREADABLE = Counter("remit_replies_unreadable_total", "Replies that this release cannot read.")
 BATCH_ITEMS = Histogram("remit_batch_items", "Items of one natural batch.", ["queue"], buckets=_SIZES)
 BATCH_SECONDS = Histogram("remit_batch_seconds", "From taking a batch to its last confirm.", ["queue"])
 RETRIES = Counter("remit_batch_retries_total", "Batches tried again after a transient error.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -73,8 +74,8 @@ def book() -> Book:
         ({"kind": Kind.WITHDRAWAL}, FailureReason.DESTINATION_NOT_FOUND),
     ],
 )
-def test_the_first_check_that_fails_is_the_reason(changes: dict[str, object], reason: FailureReason | None) -> None:
-    item = screened(**{"from_account_id": A, "to_account_id": B, **changes})
+def test_the_first_check_that_fails_is_the_reason(changes: dict[str, Any], reason: str | None) -> None:
+    item = screened(Verdict.APPROVED, **{"from_account_id": A, "to_account_id": B, **changes})
     [ended] = domain.settle(book(), [item], now=NOON, retries=0)
     assert ended.failure_reason == reason
     assert ended.status == (Status.FAILED if reason else Status.COMPLETED)

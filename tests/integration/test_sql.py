@@ -1,0 +1,42 @@
+"""Every statement of every service, prepared against the migrated schema as the role that will run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import shared.messaging.dead_letters
+from deploy.local.stack import Stack
+from shared.database import load_queries
+from shared.settings import SCHEMA_OWNERS
+
+_SERVICES = Path(__file__).resolve().parents[2] / "services"
+_OWN_SCHEMA = {service: schema for schema, service in SCHEMA_OWNERS.items()}
+
+
+def _statements() -> list[tuple[str, str, str]]:
+    found = []
+    for path in sorted(_SERVICES.glob("*/**/*.sql")):
+        service = path.relative_to(_SERVICES).parts[0]
+        found += [(service, f"{path.stem}.{name}", text) for name, text in load_queries(str(path), path.name)]
+    for service in _OWN_SCHEMA:
+        found += [(service, f"messaging.{name}", text) for name, text in shared.messaging.dead_letters.SQL]
+    return found
+
+
+@pytest.mark.parametrize(("service", "name", "statement"), _statements(), ids=lambda value: str(value)[:40])
+def test_a_statement_can_be_prepared_and_its_role_may_run_it(
+    servers: Stack, service: str, name: str, statement: str
+) -> None:
+    """EXPLAIN plans it and checks the role's privileges, and runs nothing."""
+    schema = _OWN_SCHEMA[service]
+    url = servers.env[f"REMIT_{schema.upper()}_POSTGRES_URL"]
+    with psycopg.connect(url, options=f"-c search_path={schema}") as connection:
+        connection.execute(f"PREPARE checked AS {statement}".encode())
+        [[parameters]] = connection.execute(
+            "SELECT coalesce(cardinality(parameter_types), 0) FROM pg_prepared_statements"
+        ).fetchall()
+        arguments = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+        connection.execute(f"EXPLAIN EXECUTE checked{arguments}".encode())

@@ -1,0 +1,301 @@
+"""The transfer worker on a real broker: redelivery, lost channels, poison, killers, and the reconciler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from deploy.local.stack import Stack
+from services.transfer.service import open_service
+from services.transfer.settings import Settings, settings_from
+from services.transfer.store import Store
+from shared.contracts.base import Message
+from shared.contracts.envelope import seal
+from shared.contracts.fraud import TransferScreened, Verdict
+from shared.contracts.gateway import Kind
+from shared.contracts.transfer import TransferRefused, TransferSettled
+from shared.database import Database
+from shared.ids import settlement_account_id
+from shared.messaging.connection import BrokerUnavailable
+from shared.messaging.publisher import Emission, Publisher
+from tests.support.broker import BrokerProbe
+from tests.support.builders import account_command, screened
+from tests.support.running import running
+from tests.support.waiting import eventually
+
+SCREENED = TransferScreened.TYPE
+
+
+@pytest.fixture(scope="session")
+def settings(servers: Stack) -> Settings:
+    return settings_from({**servers.service_settings("transfer"), "REMIT_TRANSFER_HTTP_PORT": "0"})
+
+
+@asynccontextmanager
+async def transfer(settings: Settings) -> AsyncIterator[None]:
+    async with open_service(settings) as worker, running(worker):
+        yield
+
+
+async def funded_pair(broker: BrokerProbe) -> tuple[UUID, UUID]:
+    """Two accounts of Alice with 100.00 each, opened and funded through the running worker."""
+    opening = [account_command(), account_command()]
+    a, b = opening[0].account_id, opening[1].account_id
+    changed = await broker.listen("account.changed")
+    await broker.publish(opening)
+    await changed.at_least(2)
+    settled = await broker.listen("transfer.settled")
+    source = settlement_account_id("USD")
+    await broker.publish(
+        [screened(kind=Kind.DEPOSIT, from_account_id=source, to_account_id=x, amount_minor=10_000) for x in (a, b)]
+    )
+    await settled.at_least(2)
+    return a, b
+
+
+async def balance(owner: Database, account: UUID) -> int:
+    found = await owner.fetchval("SELECT balance_minor FROM transfer.accounts WHERE id = $1", account)
+    return int(found)
+
+
+async def is_empty(broker: BrokerProbe, queue: str) -> bool:
+    return await broker.ready(queue) == 0
+
+
+def settled_of(items: Sequence[Message], transfer_id: UUID) -> list[TransferSettled]:
+    return [i for i in items if isinstance(i, TransferSettled) and i.instruction.transfer_id == transfer_id]
+
+
+async def test_a_message_delivered_twice_moves_money_once_and_is_told_twice(
+    settings: Settings, broker: BrokerProbe, owner: Database
+) -> None:
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+        item = screened(from_account_id=a, to_account_id=b)
+        await broker.publish([item])
+        await told.at_least(1)
+        await broker.publish([item])
+        first, again = await told.at_least(2)
+    assert first == again
+    assert await balance(owner, a) == 9_000
+
+
+async def test_two_workers_share_the_queue_and_meet_on_the_same_transfers(
+    settings: Settings, broker: BrokerProbe, owner: Database
+) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(transfer(settings))
+        a, b = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+        items = [screened(from_account_id=a, to_account_id=b, amount_minor=10) for _ in range(30)]
+        await asyncio.gather(*(broker.publish(items) for _ in range(6)))
+        await told.at_least(30)
+        await eventually(partial(is_empty, broker, "transfer.screened"))
+    assert await balance(owner, a) == 9_700
+    for item in items:
+        of_one = settled_of(told.items, item.instruction.transfer_id)
+        assert of_one
+        assert all(settled == of_one[0] for settled in of_one)
+
+
+async def test_a_conflict_is_told_to_its_gateway_and_to_nobody_else(settings: Settings, broker: BrokerProbe) -> None:
+    async with transfer(settings):
+        replies, events = await broker.replies_to("gw"), await broker.listen("transfer.settled")
+        conflict = screened(Verdict.CONFLICT, reply_to="gw")
+        marker = screened(from_account_id=uuid4(), reply_to="gw")
+        await broker.publish([conflict, marker])
+        told = await replies.at_least(2)
+        assert [type(item) for item in told] == [TransferRefused, TransferSettled]
+        assert len(await events.at_least(1)) == 1
+
+
+async def test_the_same_id_with_another_payload_is_refused_even_if_fraud_forgot_the_first(
+    settings: Settings, broker: BrokerProbe
+) -> None:
+    async with transfer(settings):
+        replies = await broker.replies_to("gw")
+        first = screened(reply_to="gw")
+        await broker.publish([first])
+        other = screened(
+            reply_to="gw", transfer_id=first.instruction.transfer_id, fingerprint="v1:other", amount_minor=1
+        )
+        await replies.at_least(1)
+        await broker.publish([other])
+        refused = (await replies.at_least(2))[1]
+    assert isinstance(refused, TransferRefused)
+    assert set(refused.differing_fields) == {"amount", "from_account_id", "to_account_id"}
+
+
+async def test_a_commit_whose_publish_failed_is_told_after_redelivery(
+    settings: Settings, broker: BrokerProbe, owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The crash between commit and publish: the row is there, nobody knows; the redelivery tells the same."""
+    emit, lost = Publisher.emit, asyncio.Event()
+
+    async def lose_once(publisher: Publisher, emission: Emission) -> None:
+        if not lost.is_set() and any(isinstance(event, TransferSettled) for event in emission.events):
+            lost.set()
+            raise BrokerUnavailable("lost on purpose")
+        await emit(publisher, emission)
+
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+        monkeypatch.setattr(Publisher, "emit", lose_once)
+        item = screened(from_account_id=a, to_account_id=b)
+        await broker.publish([item])
+        [settled] = await told.at_least(1)
+        assert lost.is_set()
+        assert await balance(owner, a) == 9_000
+        assert settled_of([settled], item.instruction.transfer_id)
+
+
+async def test_an_ack_for_a_lost_channel_is_never_sent(
+    settings: Settings, broker: BrokerProbe, owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channel goes while the batch is being settled: it comes again and changes nothing."""
+    settle, closed = Store.settle, asyncio.Event()
+    async with open_service(settings) as worker, running(worker):
+        a, b = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+
+        async def close_meanwhile(store: Store, items: Sequence[TransferScreened], *, retries: int) -> Any:
+            ended = await settle(store, items, retries=retries)
+            if not closed.is_set():
+                closed.set()
+                channel = worker.consumers[0]._channel
+                assert channel is not None
+                await channel.close()
+            return ended
+
+        monkeypatch.setattr(Store, "settle", close_meanwhile)
+        await broker.publish([screened(from_account_id=a, to_account_id=b)])
+        first, again = await told.at_least(2)
+        assert first == again
+        assert await balance(owner, a) == 9_000
+        await eventually(partial(is_empty, broker, "transfer.screened"))
+
+
+async def test_poison_is_parked_whole_and_the_good_ones_around_it_settle(
+    settings: Settings, broker: BrokerProbe, owner: Database
+) -> None:
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+        body = f"not an envelope {uuid4()}"
+        goods = [screened(from_account_id=a, to_account_id=b, amount_minor=1) for _ in range(100)]
+        await broker.publish(goods[:50])
+        await broker.publish_body(SCREENED, body.encode())
+        await broker.publish(goods[50:])
+        await told.at_least(100)
+    row = await owner.fetchrow("SELECT * FROM transfer.dead_letters WHERE item = $1", body)
+    assert row is not None
+    assert (row["reason"], row["origin"]) == ("poison", "transfer.screened")
+    assert await balance(owner, a) == 9_900
+
+
+async def test_an_item_that_never_ends_is_parked_after_three_tries_of_its_own(
+    settings: Settings, broker: BrokerProbe, owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killer: each try takes the batch down. It is counted alone, and its neighbours are settled."""
+    settle = Store.settle
+    killer = screened(from_account_id=uuid4())
+    tries = 0
+
+    async def die(store: Store, items: Sequence[TransferScreened], *, retries: int) -> Any:
+        nonlocal tries
+        if any(i.instruction.transfer_id == killer.instruction.transfer_id for i in items):
+            tries += 1
+            raise BrokerUnavailable("as if the process had been killed")
+        return await settle(store, items, retries=retries)
+
+    async def dies_too(*_: object, **__: object) -> Any:
+        raise BrokerUnavailable("as if the process had been killed")
+
+    monkeypatch.setattr("shared.messaging.retry.RETRY_WAITS_S", (0.0,))
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        monkeypatch.setattr(Store, "settle", die)
+        monkeypatch.setattr(Store, "fail", dies_too)
+        told = await broker.listen("transfer.settled")
+        good = screened(from_account_id=a, to_account_id=b)
+        await broker.publish([killer])
+        await broker.publish([good])
+        await told.at_least(1, timeout_s=60)
+
+        async def parked() -> Any:
+            return await owner.fetchrow(
+                "SELECT reason FROM transfer.dead_letters WHERE item LIKE '%' || $1::text || '%'",
+                str(killer.instruction.transfer_id),
+            )
+
+        assert (await eventually(parked, timeout_s=60))["reason"] == "attempts_exhausted"
+    assert await balance(owner, a) == 9_000
+    assert tries >= 3
+
+
+async def test_a_lock_held_by_somebody_else_costs_retries_and_nothing_more(
+    settings: Settings, broker: BrokerProbe, owner: Database
+) -> None:
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        replies = await broker.replies_to("gw")
+        async with owner.transaction() as connection:
+            await connection.execute("SELECT 1 FROM transfer.accounts WHERE id = $1 FOR UPDATE", a)
+            await broker.publish([screened(from_account_id=a, to_account_id=b, reply_to="gw")])
+
+            async def is_waiting() -> bool:
+                return bool(await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+            await eventually(is_waiting)
+
+            async def gave_up_once() -> bool:
+                return not await is_waiting()
+
+            await eventually(gave_up_once)
+        [settled] = await replies.at_least(1)
+    assert isinstance(settled, TransferSettled)
+    assert (settled.status, settled.retry_count) == ("completed", 1)
+    assert await balance(owner, a) == 9_000
+
+
+async def test_an_envelope_of_another_type_on_the_queue_is_parked(
+    settings: Settings, broker: BrokerProbe, owner: Database
+) -> None:
+    """Routed here by mistake: never taken for what it is not."""
+    command = account_command()
+    async with transfer(settings):
+        await broker.publish_body(SCREENED, seal([command]))
+
+        async def parked() -> Any:
+            return await owner.fetchrow(
+                "SELECT detail FROM transfer.dead_letters WHERE item LIKE '%' || $1::text || '%'",
+                str(command.command_id),
+            )
+
+        assert "does not belong" in (await eventually(parked))["detail"]
+    assert not await owner.fetchval("SELECT 1 FROM transfer.accounts WHERE id = $1", command.account_id)
+
+
+async def test_what_the_broker_gave_up_is_tried_alone_before_anybody_is_called(
+    settings: Settings, broker: BrokerProbe, owner: Database
+) -> None:
+    """The delivery limit counts clean closes too: an innocent message ends, it is not parked."""
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+        item = screened(from_account_id=a, to_account_id=b)
+        await broker.publish_dead("transfer.screened", seal([item]))
+        await told.at_least(1)
+    assert await balance(owner, a) == 9_000
+    assert not await owner.fetchval(
+        "SELECT 1 FROM transfer.dead_letters WHERE item LIKE '%' || $1::text || '%'", str(item.instruction.transfer_id)
+    )

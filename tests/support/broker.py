@@ -1,0 +1,86 @@
+"""The broker as a test sees it: as administrator, beside the services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractQueue
+
+from shared.contracts import topology
+from shared.contracts.base import Message
+from shared.contracts.envelope import open_header, read_items, seal
+
+
+class BrokerProbe:
+    """Publishes as anybody, listens to everything, purges."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+
+    async def publish(self, items: Sequence[Message]) -> None:
+        """One envelope, through the exchange of the type's owner."""
+        await self.publish_body(items[0].TYPE, seal(items))
+
+    async def publish_body(self, message_type: str, body: bytes, headers: dict[str, int] | None = None) -> None:
+        """Any body under a type's routing key."""
+        exchange = await self._channel.get_exchange(topology.exchange_of(message_type))
+        packet = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT, headers=dict(headers or {}))
+        await exchange.publish(packet, message_type, timeout=5)
+
+    async def publish_dead(self, queue: str, body: bytes) -> None:
+        """A body as the broker dead-letters it from `queue`."""
+        exchange = await self._channel.get_exchange(topology.DEAD_LETTER_EXCHANGE)
+        await exchange.publish(aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT), queue, timeout=5)
+
+    async def listen(self, message_type: str) -> Heard:
+        """All items of a type from now on."""
+        queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
+        await queue.bind(await self._channel.get_exchange(topology.exchange_of(message_type)), message_type)
+        return Heard(queue)
+
+    async def replies_to(self, instance: str) -> Heard:
+        """All that is told to a gateway instance of this name from now on."""
+        queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
+        await queue.bind(await self._channel.get_exchange(topology.REPLIES_EXCHANGE), instance)
+        return Heard(queue)
+
+    async def purge(self, queue: str) -> None:
+        """Empties a queue of what nobody has taken."""
+        await (await self._channel.get_queue(queue)).purge()
+
+    async def ready(self, queue: str) -> int:
+        """How many messages wait in a queue."""
+        declared = await self._channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.message_count or 0
+
+
+class Heard:
+    """The items that arrived on a queue."""
+
+    def __init__(self, queue: AbstractQueue) -> None:
+        self._queue = queue
+        self.items: list[Message] = []
+
+    async def at_least(self, count: int, *, timeout_s: float = 15.0) -> list[Message]:
+        """Everything so far, once it is at least `count` items."""
+        async with asyncio.timeout(timeout_s):
+            while len(self.items) < count:
+                message = await self._queue.get(no_ack=True, fail=False)
+                if message is None:
+                    await asyncio.sleep(0.02)
+                    continue
+                self.items += read_items(open_header(message.body))
+        return self.items
+
+
+@asynccontextmanager
+async def broker_probe(url: str) -> AsyncIterator[BrokerProbe]:
+    """A probe with the administrator's address."""
+    connection = await aio_pika.connect(url, timeout=5)
+    try:
+        yield BrokerProbe(await connection.channel(publisher_confirms=True, on_return_raises=True))
+    finally:
+        await connection.close()
