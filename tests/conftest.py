@@ -10,7 +10,6 @@ import structlog
 from deploy.local.stack import Stack
 from deploy.local.testing import temporary_stack
 
-
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,

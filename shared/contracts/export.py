@@ -1,4 +1,4 @@
-"""`python -m shared.contracts.export` writes the JSON Schema of every message; a test compares the files with the code."""
+"""`python -m shared.contracts.export` writes the JSON Schema of every message; a test compares files and code."""
 
 from __future__ import annotations
 
