@@ -131,7 +131,7 @@ def build(model: type[Model], values: Mapping[str, object], names: Mapping[str, 
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = str(first["loc"][0]) if first["loc"] else ""
-        raise SettingsError(f"{names.get(field, field)}: {first['msg']}") from None
+        raise SettingsError(f"{names.get(field, field)}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def from_environment(model: type[Model], environment: Environment, prefix: str, **given: object) -> Model:

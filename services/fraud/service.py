@@ -1,0 +1,78 @@
+"""Fraud's composition root: the one file that knows its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from services.fraud.domain import OFF, Limits
+from services.fraud.handlers import handlers
+from services.fraud.reconcile import LOCK_KEY, Bounds, Reconcile, open_transfer
+from services.fraud.settings import PREFIX, Settings
+from services.fraud.store import Store
+from shared.contracts.gateway import TransferRequested
+from shared.contracts.transfer import TransferSettled
+from shared.database import open_database
+from shared.messaging.connection import Link
+from shared.messaging.consumer import Bounds as ConsumerBounds
+from shared.messaging.consumer import Consumer, dead_letter_consumer
+from shared.messaging.dead_letters import DeadLetters
+from shared.messaging.publisher import Publisher
+from shared.messaging.reconciler import Reconciler
+from shared.runtime import Worker
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Worker]:
+    """Wires the worker; nothing connects before it runs."""
+    _announce(settings.limits)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(
+                settings.database_url,
+                name="remit_fraud",
+                schema="fraud",
+                connections_max=settings.database_connections_max,
+            )
+        )
+        transfer = await stack.enter_async_context(open_transfer(settings))
+        # Apart, so that a broker that blocks publishers still takes our acknowledgements.
+        consuming = Link(settings.amqp_url, name="fraud consume")
+        publishing = Link(settings.amqp_url, name="fraud publish")
+        publisher = Publisher(publishing, timeout_s=settings.publish_timeout_s)
+        letters = DeadLetters(database)
+        table = handlers(database, Store(database, settings.limits), letters)
+        bounds = ConsumerBounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
+        consumers = [
+            Consumer(consuming, publisher, letters, queue, {message_type: table[message_type]}, bounds)
+            for queue, message_type in (
+                ("fraud.requested", TransferRequested.TYPE),
+                ("fraud.settled", TransferSettled.TYPE),
+            )
+        ]
+        consumers.append(dead_letter_consumer(consuming, publisher, letters, "fraud", table))
+        sweep_bounds = Bounds(grace_s=settings.reconcile_grace_s, items_max=settings.reconcile_items_max)
+        reconcile = Reconcile(database, transfer, publisher, sweep_bounds)
+        reconciler = Reconciler(database, reconcile.sweep, lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)
+        publishing.on_connect(reconcile.expect_loss)
+        publishing.on_connect(reconciler.wake)
+        yield Worker(
+            http_host=settings.http_host,
+            http_port=settings.http_port,
+            links=[consuming, publishing],
+            consumers=consumers,
+            checks={"database": database.is_alive, "broker": publisher.is_ready},
+            background={"reconciler": reconciler.run},
+        )
+
+
+def _announce(limits: Limits) -> None:
+    """The version stands with every verdict; this is where one finds what it means."""
+    log.info("limits", version=limits.version, **limits.texts)
+    for name, text in limits.texts.items():
+        if text == OFF:
+            log.warning("limit_off", setting=f"{PREFIX}{name.upper()}")
