@@ -1,0 +1,1 @@
+"""How Remit is run: `deploy.local` starts a whole stack on one machine."""

@@ -1,0 +1,217 @@
+"""A private PostgreSQL: one database, owned by one role; its only way in is loopback, with a password."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from deploy.local import programs
+from deploy.local.accounts import Account, give, is_root, private_folder, server_account
+from deploy.local.daemons import Command
+from deploy.local.errors import StackError
+from deploy.local.files import write_private
+from deploy.local.layout import Layout
+from deploy.local.parts import NotReady
+from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.programs import Program
+
+LEAST = (15,)
+OWNER = "remit"
+DATABASE = "remit"
+PROBE_TIMEOUT_S = 2
+SETUP_TIMEOUT_S = 60
+
+# Rolls back what runs and ends cleanly; SIGTERM would wait for every client to leave.
+FAST_SHUTDOWN = signal.SIGINT
+# Ends at once and recovers from its log at the next start.
+IMMEDIATE_SHUTDOWN = signal.SIGQUIT
+
+_HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+
+_CREATE = """\
+CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD '{password}';
+
+CREATE DATABASE {database} OWNER {owner};
+
+"""
+_RENEW = """\
+ALTER ROLE {owner} PASSWORD '{password}';
+
+"""
+
+
+def find(version: tuple[int, ...] = LEAST) -> Program | None:
+    """The newest installed `postgres`; Debian keeps each version in a folder of its own."""
+    candidates = [*Path("/usr/lib/postgresql").glob("*/bin/postgres"), *Path("/usr").glob("pgsql-*/bin/postgres")]
+    on_path = programs.which("postgres")
+    return programs.best([*candidates, *([on_path.resolve()] if on_path else [])], version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postgres:
+    """The server as a part of the stack."""
+
+    program: Program
+    layout: Layout
+    password: str
+    # False: without fsync, for data that end with the test.
+    durable: bool
+    name: str = "postgres"
+    processes: tuple[str, ...] = ("postgres",)
+
+    @property
+    def home(self) -> Path:
+        """Everything of this server."""
+        return self.layout.home(self.name)
+
+    @property
+    def cluster(self) -> Path:
+        """The data directory."""
+        return self.home / "cluster"
+
+    @property
+    def account(self) -> Account | None:
+        """The user it runs as; it refuses to be root."""
+        account = server_account("postgres")
+        if account is None and is_root():
+            raise StackError(self.name, "does not run as root, and there is no user 'postgres'; create one")
+        return account
+
+    def choose_ports(self, ports: Ports) -> Mapping[str, int]:
+        """One port."""
+        return {"postgres": ports.choose("postgres")}
+
+    def url(self, ports: Mapping[str, int]) -> str:
+        """The owner's address."""
+        return f"postgresql://{OWNER}:{self.password}@{LOOPBACK}:{ports['postgres']}/{DATABASE}"
+
+    def prepare(self, ports: Mapping[str, int]) -> None:
+        """Make the cluster, whole or not at all, and see that the owner's password is today's."""
+        private_folder(self.home, self.account)
+        give(self.home, self.account)
+        if not self.cluster.exists():
+            self._create()
+        self._check_version()
+        self._drop_stale_pid()
+        stamp = self.home / "password.sha256"
+        digest = hashlib.sha256(self.password.encode()).hexdigest()
+        if not stamp.exists() or stamp.read_text() != digest:
+            self._single(self.cluster, _RENEW)
+            write_private(stamp, digest, owner=self.account)
+        write_private(self.cluster / "postgresql.conf", self._config(ports["postgres"]), owner=self.account)
+        write_private(self.cluster / "pg_hba.conf", _HBA, owner=self.account)
+
+    def commands(self, ports: Mapping[str, int]) -> list[Command]:
+        """The server itself."""
+        return [
+            Command(
+                name=self.name,
+                argv=(str(self.program.path), "-D", str(self.cluster)),
+                env={"PATH": programs.SYSTEM_PATH, "LANG": "C.UTF-8"},
+                cwd=self.cluster,
+                ports=ports,
+                account=self.account,
+                inputs=self._config(ports["postgres"]) + _HBA + self.program.release,
+                stop_signal=FAST_SHUTDOWN,
+                stop_timeout_s=60,
+                death_signal=IMMEDIATE_SHUTDOWN,
+            )
+        ]
+
+    def probe(self, ports: Mapping[str, int]) -> None:
+        """Log in as the owner."""
+        probe(self.url(ports))
+
+    def describe(self, ports: Mapping[str, int]) -> str:
+        """Version and address."""
+        return f"PostgreSQL {self.program.release} on {LOOPBACK}:{ports['postgres']}"
+
+    def _config(self, port: int) -> str:
+        lines = [
+            f"listen_addresses = '{LOOPBACK}'",
+            f"port = {port}",
+            # Without a socket in the file system there is no second way in, and no limit on the length of its path.
+            "unix_socket_directories = ''",
+            "password_encryption = scram-sha-256",
+            "max_connections = 100",
+            "shared_buffers = 256MB",
+            "max_wal_size = 2GB",
+            "timezone = UTC",
+            "log_timezone = UTC",
+            "log_lock_waits = on",
+        ]
+        if not self.durable:
+            lines += ["fsync = off", "synchronous_commit = off", "full_page_writes = off"]
+        return "".join(f"{line}\n" for line in lines)
+
+    def _create(self) -> None:
+        # Made aside and renamed, so that one interrupted leaves nothing that looks finished.
+        new = self.home / "cluster.new"
+        shutil.rmtree(new, ignore_errors=True)
+        initdb = (str(self.program.path.with_name("initdb")), "-D", str(new), "-U", "postgres")
+        options = ("--encoding=UTF8", "--locale=C", "--auth=reject", *(() if self.durable else ("--no-sync",)))
+        self._run((*initdb, *options))
+        self._single(new, _CREATE)
+        new.rename(self.cluster)
+
+    def _single(self, cluster: Path, statements: str) -> None:
+        # In single-user mode no superuser ever needs a password, so none exists that could be lost.
+        script = statements.format(owner=OWNER, password=self.password, database=DATABASE)
+        self._run((str(self.program.path), "--single", "-j", "-D", str(cluster), "postgres"), script)
+
+    def _run(self, argv: tuple[str, ...], script: str = "") -> None:
+        account, log = self.account, self.layout.log(self.name)
+        with log.open("ab") as output:
+            done = subprocess.run(
+                argv,
+                input=script.encode(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.home,
+                env={"PATH": programs.SYSTEM_PATH, "LANG": "C.UTF-8"},
+                user=None if account is None else account.uid,
+                group=None if account is None else account.gid,
+                extra_groups=None if account is None else [account.gid],
+                timeout=SETUP_TIMEOUT_S,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise StackError(self.name, f"{Path(argv[0]).name} failed", log=log)
+
+    def _check_version(self) -> None:
+        made_by = (self.cluster / "PG_VERSION").read_text().strip()
+        if made_by != str(self.program.version[0]):
+            problem = f"the data were made by PostgreSQL {made_by}, {self.program.release} is installed"
+            raise StackError(self.name, f"{problem}; install {made_by}, or `make reset` to begin anew")
+
+    def _drop_stale_pid(self) -> None:
+        # After a crash of the machine its pid may belong to anyone, and PostgreSQL would not start beside it.
+        path = self.cluster / "postmaster.pid"
+        if not path.exists():
+            return
+        process = Path("/proc") / path.read_text().split("\n", 1)[0].strip()
+        if not (process / "cwd").exists() or not (process / "cwd").samefile(self.cluster):
+            path.unlink()
+
+
+def probe(url: str) -> None:
+    """Log in and ask something.
+
+    Raises:
+        NotReady: it does not answer, refuses the login, or is too old.
+    """
+    try:
+        with psycopg.connect(url, connect_timeout=PROBE_TIMEOUT_S) as connection:
+            connection.execute("SELECT 1")
+            major = connection.info.server_version // 10_000
+    except psycopg.Error as error:
+        raise NotReady(str(error).strip().replace("\n", " ")) from None
+    if (major,) < LEAST:
+        raise NotReady(f"PostgreSQL {major} is too old; {LEAST[0]} or newer is needed")
