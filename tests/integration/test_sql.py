@@ -9,6 +9,7 @@ import pytest
 
 import shared.messaging.dead_letters
 from deploy.local.stack import Stack
+from shared.contracts import topology
 from shared.database import load_queries
 from shared.settings import SCHEMA_OWNERS
 
@@ -21,7 +22,7 @@ def _statements() -> list[tuple[str, str, str]]:
     for path in sorted(_SERVICES.glob("*/**/*.sql")):
         service = path.relative_to(_SERVICES).parts[0]
         found += [(service, f"{path.stem}.{name}", text) for name, text in load_queries(str(path), path.name)]
-    for service in _OWN_SCHEMA:
+    for service in topology.CONSUMERS:
         found += [(service, f"messaging.{name}", text) for name, text in shared.messaging.dead_letters.SQL]
     return found
 

@@ -146,7 +146,8 @@ def upgrade() -> None:
             SELECT command_id, fingerprint, outcome, created_at FROM transfer.commands;
 
         GRANT USAGE ON SCHEMA transfer TO remit_transfer, remit_gateway, remit_fraud;
-        GRANT SELECT, INSERT, UPDATE ON transfer.accounts, transfer.watermarks TO remit_transfer;
+        GRANT SELECT, INSERT, UPDATE ON transfer.accounts TO remit_transfer;
+        GRANT SELECT, UPDATE ON transfer.watermarks TO remit_transfer;
         -- A transaction's row is final: only what hides it from lists may change.
         GRANT SELECT, INSERT ON transfer.transactions, transfer.commands TO remit_transfer;
         GRANT UPDATE (is_deleted, deleted_at) ON transfer.transactions TO remit_transfer;

@@ -1,0 +1,1 @@
+"""Files to replay, and the script that makes them."""

@@ -1,0 +1,70 @@
+-- name: ensure_partitions
+-- The owner's function: this month's partition and those of the next two.
+SELECT audit.ensure_partitions();
+
+-- name: lock_chain
+-- One worker at a time extends the chain. Alone in its statement: what the others committed shows in the next ones.
+SELECT pg_advisory_xact_lock(5846120941);
+
+-- name: tip
+-- The end of the chain and the time that the next rows get: it never goes back, so time and seq give one order.
+SELECT coalesce(tip.seq, 0), tip.hash, greatest(clock_timestamp(), tip.recorded_at)
+  FROM (SELECT) AS always
+  LEFT JOIN LATERAL (SELECT seq, hash, recorded_at FROM audit.audit_logs ORDER BY seq DESC LIMIT 1) AS tip ON true;
+
+-- name: known_events
+SELECT event_id FROM audit.event_ids WHERE event_id = ANY($1::uuid[]);
+
+-- name: insert_event_ids
+INSERT INTO audit.event_ids (seq, event_id)
+SELECT * FROM unnest($1::bigint[], $2::uuid[]);
+
+-- name: insert_logs
+INSERT INTO audit.audit_logs (recorded_at, seq, hash, event_id, occurred_at, user_id, action, resource_type,
+                              resource_id, status, ip_address, user_agent, request_id, details, error_message)
+SELECT $1, seq, hash, event_id, occurred_at, user_id, action, resource_type,
+       resource_id, status, ip_address, user_agent, request_id, details::jsonb, error_message
+  FROM unnest($2::bigint[], $3::bytea[], $4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::text[],
+              $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+    AS entry (seq, hash, event_id, occurred_at, user_id, action, resource_type,
+              resource_id, status, ip_address, user_agent, request_id, details, error_message);
+
+-- name: lock_checkpoints
+-- One worker at a time adds a checkpoint; those who extend the chain need not wait for it.
+SELECT pg_advisory_xact_lock(5846120942);
+
+-- name: add_checkpoint
+-- Only where the chain is longer than at the last one.
+INSERT INTO audit.checkpoints (seq, hash)
+SELECT seq, hash FROM (SELECT seq, hash FROM audit.audit_logs ORDER BY seq DESC LIMIT 1) AS tip
+ WHERE seq > (SELECT coalesce(max(seq), 0) FROM audit.checkpoints);
+
+-- name: newest_checkpoint
+SELECT checkpoint.seq, checkpoint.hash, checkpoint.recorded_at,
+       (SELECT coalesce(max(seq), 0) FROM audit.audit_logs) AS tip_seq
+  FROM audit.checkpoints AS checkpoint ORDER BY checkpoint.seq DESC LIMIT 1;
+
+-- name: extent
+-- How far the chain must reach: everything that is known to have been recorded, by whatever still says so.
+SELECT greatest((SELECT max(seq) FROM audit.audit_logs),
+                (SELECT max(seq) FROM audit.event_ids),
+                (SELECT max(seq) FROM audit.checkpoints), 0);
+
+-- name: hash_at
+-- Where a walk begins in the middle: at a row, or at a checkpoint that outlived the row's partition.
+SELECT hash FROM audit.audit_logs WHERE seq = $1
+ UNION ALL
+SELECT hash FROM audit.checkpoints WHERE seq = $1
+ LIMIT 1;
+
+-- name: logs_between
+-- By ranges of seq, not by a limit: a row that stands twice cannot hide on a page's edge.
+SELECT seq, recorded_at, hash, event_id, occurred_at, user_id, action, resource_type,
+       resource_id, status, ip_address, user_agent, request_id, details::text, error_message
+  FROM audit.audit_logs WHERE seq > $1 AND seq <= $2 ORDER BY seq, recorded_at;
+
+-- name: event_ids_between
+SELECT seq, event_id FROM audit.event_ids WHERE seq > $1 AND seq <= $2;
+
+-- name: checkpoints_between
+SELECT seq, hash FROM audit.checkpoints WHERE seq > $1 AND seq <= $2;

@@ -1,0 +1,46 @@
+"""Audit's composition root: the one file that knows its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.audit.checkpoints import Checkpoints, open_stream
+from services.audit.handlers import QUEUE, handlers
+from services.audit.settings import Settings
+from services.audit.store import Store
+from shared.database import open_database
+from shared.messaging.connection import Link
+from shared.messaging.consumer import Bounds, Consumer
+from shared.messaging.dead_letters import DeadLetters
+from shared.messaging.publisher import Publisher
+from shared.runtime import Worker
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Worker]:
+    """Wires the worker; nothing connects before it runs."""
+    async with (
+        open_database(
+            settings.database_url,
+            name="remit_audit",
+            schema="audit",
+            connections_max=settings.database_connections_max,
+        ) as database,
+        open_stream(settings.checkpoint_url) as stream,
+    ):
+        # One link: audit publishes nothing, so nothing can block its acknowledgements.
+        link = Link(settings.amqp_url, name="audit consume")
+        publisher = Publisher(link, timeout_s=settings.publish_timeout_s)
+        letters, store = DeadLetters(database), Store(database)
+        table = handlers(database, store, letters)
+        bounds = Bounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
+        checkpoints = Checkpoints(store, stream, every_s=settings.checkpoint_every_s)
+        yield Worker(
+            http_host=settings.http_host,
+            http_port=settings.http_port,
+            links=[link],
+            consumers=[Consumer(link, publisher, letters, QUEUE, table, bounds)],
+            checks={"database": database.is_alive, "broker": publisher.is_ready},
+            background={"checkpoints": checkpoints.run},
+        )

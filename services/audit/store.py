@@ -1,0 +1,82 @@
+"""Entries <-> rows. One transaction a batch; the chain is locked from its tip to the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from services.audit.chain import GENESIS, Tip, body_of, extend
+from services.audit.domain import Entry
+from shared.database import Connection, Database, load_queries
+
+SQL = load_queries(__file__)
+
+# The one column that is not stored as it stands in an entry: `jsonb` is written and read as text.
+DETAILS = Entry._fields.index("details")
+
+
+class Checkpoint(NamedTuple):
+    """Where the chain stood at a time: who knows it sees when the log was cut or written anew."""
+
+    seq: int
+    hash: bytes
+    recorded_at: datetime
+
+
+class Store:
+    """The tables `audit.audit_logs`, `audit.event_ids` and `audit.checkpoints`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._partitioned_in: tuple[int, int] | None = None
+
+    async def record(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Commits the entries whose events are not recorded yet, in order, and returns them.
+
+        Lock, tip and known events are statements of their own: each sees all that was committed before it began.
+        """
+        unique: dict[Any, Entry] = {}
+        for entry in entries:
+            unique.setdefault(entry.event_id, entry)
+        bodies = {event_id: body_of(entry) for event_id, entry in unique.items()}
+        await self._ensure_partitions()
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL.lock_chain)
+            tip, recorded_at = await _tip(connection)
+            known = {row[0] for row in await connection.fetch(SQL.known_events, list(unique))}
+            fresh = [entry for event_id, entry in unique.items() if event_id not in known]
+            if fresh:
+                hashes = extend(tip, recorded_at, [bodies[entry.event_id] for entry in fresh])
+                await _insert(connection, tip, recorded_at, fresh, hashes)
+        return fresh
+
+    async def _ensure_partitions(self) -> None:
+        # Two months are made ahead, so once a month is enough, by whatever clock is at hand.
+        now = datetime.now(UTC)
+        if self._partitioned_in != (now.year, now.month):
+            await self._database.fetchval(SQL.ensure_partitions)
+            self._partitioned_in = (now.year, now.month)
+
+    async def checkpoint(self) -> tuple[Checkpoint, int] | None:
+        """Commits a checkpoint if the chain has grown; the newest one and the tip's seq, or None before the first."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL.lock_checkpoints)
+            await connection.execute(SQL.add_checkpoint)
+            row = await connection.fetchrow(SQL.newest_checkpoint)
+        return None if row is None else (Checkpoint(row[0], row[1], row[2]), row[3])
+
+
+async def _tip(connection: Connection) -> tuple[Tip, datetime]:
+    seq, last_hash, recorded_at = await connection.fetchrow(SQL.tip)  # type: ignore[misc]  # it always has one row
+    return Tip(seq, last_hash or GENESIS), recorded_at
+
+
+async def _insert(
+    connection: Connection, tip: Tip, recorded_at: datetime, entries: Sequence[Entry], hashes: Sequence[bytes]
+) -> None:
+    seqs = range(tip.seq + 1, tip.seq + 1 + len(entries))
+    columns = [list(column) for column in zip(*entries, strict=True)]
+    columns[DETAILS] = [bytes(raw).decode() for raw in columns[DETAILS]]
+    await connection.execute(SQL.insert_event_ids, seqs, [entry.event_id for entry in entries])
+    await connection.execute(SQL.insert_logs, recorded_at, seqs, hashes, *columns)

@@ -1,0 +1,172 @@
+"""Accounts opened by an operator: owners, accounts, then what the accounts hold from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+
+from services.gateway.calls.accounts import AccountCommands, refusal
+from services.gateway.calls.batches import BatchCall, Batches
+from services.gateway.calls.transfers import instruction_of
+from services.gateway.domain import bodies, ids
+from services.gateway.domain.bodies import AccountItemBody, TransferItemBody
+from services.gateway.domain.parsing import Order
+from services.gateway.domain.views import AccountView
+from services.gateway.errors import OutcomeUnknown, Problem
+from services.gateway.identity.activity import Activities, activity
+from services.gateway.identity.callers import Caller
+from services.gateway.identity.store import IdentityStore
+from services.gateway.reads.accounts import AccountReads
+from shared.contracts.gateway import BatchPlace, Kind
+from shared.contracts.transfer import AccountChanged
+from shared.ids import random_id, settlement_account_id
+
+
+class OpeningItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One account to open. `opening_minor` in minor units, zero for nothing."""
+
+    reference: str
+    name: str
+    currency: str
+    opening_minor: int
+    key: str | None
+
+
+class OpeningsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The items of the call, in order."""
+
+    items: Sequence[AccountItemBody]
+    is_replay: bool = False
+
+
+class _Opening(msgspec.Struct, frozen=True, kw_only=True):
+    item: OpeningItem
+    owner_id: UUID
+    account_id: UUID
+    deposit_id: UUID
+
+
+class Openings:
+    """Carries batches of accounts. Each step is idempotent alone, so a repeated call goes on where one broke off."""
+
+    def __init__(
+        self,
+        store: IdentityStore,
+        commands: AccountCommands,
+        batches: Batches,
+        accounts: AccountReads,
+        activities: Activities,
+    ) -> None:
+        self._store = store
+        self._commands = commands
+        self._batches = batches
+        self._accounts = accounts
+        self._activities = activities
+
+    async def carry(
+        self, items: Sequence[OpeningItem], caller: Caller, *, key: str | None, wait_s: float
+    ) -> OpeningsAnswer:
+        """How each item ended; a repeated one is answered with its account as it stands now."""
+        openings = [_derived(item, caller, key, index) for index, item in enumerate(items)]
+        await self._make_owners(openings, caller)
+        commands = {
+            o.account_id: self._commands.opening(caller, o.account_id, o.owner_id, o.item.name, o.item.currency)
+            for o in openings
+        }
+        changed = await self._commands.carry_all(list(commands.values()), wait_s)
+        funded = [o for o in openings if o.item.opening_minor and _is_open(changed.get(o.account_id))]
+        deposits, is_replay = await self._fund(funded, openings, caller, key, wait_s)
+        rows = await self._accounts.accounts([o.account_id for o in openings])
+        answered = [
+            _answered(index, opening, changed, deposits, rows, caller.context.request_id)
+            for index, opening in enumerate(openings)
+        ]
+        return OpeningsAnswer(items=answered, is_replay=is_replay)
+
+    async def _make_owners(self, openings: Sequence[_Opening], caller: Caller) -> None:
+        owners = {opening.owner_id: opening.item.reference for opening in openings}
+        made = await self._store.add_owners(
+            list(owners.items()),
+            lambda owner_id: activity(
+                "CREATE", "user", owner_id, caller.context, details={"owner_reference": owners[owner_id]}
+            ),
+        )
+        if made:
+            self._activities.wake()
+
+    async def _fund(
+        self, funded: Sequence[_Opening], openings: Sequence[_Opening], caller: Caller, key: str | None, wait_s: float
+    ) -> tuple[Mapping[UUID, TransferItemBody], bool]:
+        if not funded:
+            return {}, False
+        fingerprint = ids.fingerprint_of("accounts", [_print(opening.item) for opening in openings])
+        operation = ids.ADMIN_ACCOUNTS_BATCH
+        batch_id = random_id() if key is None else ids.batch_id(caller.user_id, operation, key)
+        instructions = [
+            instruction_of(
+                _deposit(opening),
+                caller,
+                opening.deposit_id,
+                key=opening.item.key or key,
+                batch=BatchPlace(batch_id=batch_id, fingerprint=fingerprint, index=index, count=len(funded)),
+            )
+            for index, opening in enumerate(funded)
+        ]
+        keyed = frozenset(index for index, opening in enumerate(funded) if opening.item.key is not None)
+        call = BatchCall(batch_id=batch_id, fingerprint=fingerprint, instructions=instructions, keyed=keyed)
+        found = await self._batches.carry(call, caller, wait_s=wait_s)
+        return {o.deposit_id: item for o, item in zip(funded, found.items, strict=True)}, found.is_replay
+
+
+def _derived(item: OpeningItem, caller: Caller, key: str | None, index: int) -> _Opening:
+    operation, caller_id = ids.ADMIN_ACCOUNTS_BATCH, caller.user_id
+    scope: tuple[str, int | None] = (item.key, None) if item.key is not None else (key or "", index)
+    return _Opening(
+        item=item,
+        owner_id=ids.owner_id(item.reference),
+        account_id=ids.account_id(caller_id, operation, *scope),
+        deposit_id=ids.transfer_id(caller_id, operation, *scope),
+    )
+
+
+def _deposit(opening: _Opening) -> Order:
+    return Order(
+        kind=Kind.DEPOSIT,
+        from_account_id=settlement_account_id(opening.item.currency),
+        to_account_id=opening.account_id,
+        amount_minor=opening.item.opening_minor,
+        currency=opening.item.currency,
+    )
+
+
+def _print(item: OpeningItem) -> str:
+    return ids.fingerprint_of(item.reference, item.name, item.currency, str(item.opening_minor), item.key or "")
+
+
+def _is_open(changed: AccountChanged | None) -> bool:
+    return changed is not None and refusal(changed) is None
+
+
+def _answered(
+    index: int,
+    opening: _Opening,
+    changed: Mapping[UUID, AccountChanged],
+    deposits: Mapping[UUID, TransferItemBody],
+    rows: Mapping[UUID, AccountView],
+    request_id: str,
+) -> AccountItemBody:
+    outcome, row = changed.get(opening.account_id), rows.get(opening.account_id)
+    problem = OutcomeUnknown() if outcome is None or row is None else refusal(outcome)
+    if problem is not None or row is None:
+        return _refused(index, problem or OutcomeUnknown(), request_id)
+    deposit = deposits.get(opening.deposit_id)
+    status = 201 if deposit is None else deposit.status_code
+    if deposit is not None and status not in {201, 202}:
+        return AccountItemBody(index=index, status_code=status, problem=deposit.problem)
+    return AccountItemBody(index=index, status_code=status, account=bodies.account(row))
+
+
+def _refused(index: int, problem: Problem, request_id: str) -> AccountItemBody:
+    return AccountItemBody(index=index, status_code=problem.status, problem=bodies.problem(problem, request_id))

@@ -1,0 +1,1 @@
+"""What the gateway decides: requests read, ids and fingerprints derived, answers rendered. No I/O, no clock."""

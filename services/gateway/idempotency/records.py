@@ -1,0 +1,352 @@
+"""Idempotency records: claimed before anything is published, ended with the answer that every replay gets.
+
+All calls that are ready at once share one round trip. What this gateway has accepted and not seen end it also holds
+in memory, so that a Redis that lost its data is told again before it is trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from prometheus_client import Counter, Gauge
+
+from services.gateway.errors import Overloaded
+from services.gateway.idempotency.redis import Argument, Redis, RedisUnavailable
+from shared.contracts.envelope import encode_item
+from shared.contracts.gateway import TransferRequested
+from shared.ids import random_id
+from shared.messaging.batching import Batcher
+
+log = structlog.get_logger(__name__)
+
+CLAIMS = Counter("remit_idempotency_claims_total", "How calls with an idempotency key were met.", ["met"])
+HELD = Gauge("remit_held_transfers", "Records this gateway has claimed and not seen end.")
+
+_TOGETHER_MAX = 500
+_HELD_MAX = 100_000
+_ENDED_KEPT_MS = 24 * 3600 * 1000
+_RELEASED_DUE_MS = 5_000
+_REFUSALS_KEPT_MS = 3_600_000
+_RESTORED_TOGETHER = 100
+_EPOCH_TRIES = 5
+# Every gateway looks at the epoch each second; after this long all have registered again what they hold.
+EPOCH_SETTLES_MS = 3_000
+
+_requests = msgspec.json.Decoder(list[TransferRequested])
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call claims: one transfer, or a batch call with the transfers it holds.
+
+    `payload` is a JSON array of `TransferRequested`, published again from here if need be.
+    """
+
+    name: str
+    fingerprint: str
+    payload: bytes
+    users: str
+    members: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A record to look up or to claim. `address` is empty for calls that no address limit counts."""
+
+    record: Record
+    token: str
+    lease_s: float
+    address: str = ""
+    # Without it a call is only looked up: what cannot be published now must not be begun.
+    may_claim: bool = True
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """It has ended: this was the answer. For a batch the body is the first request's id."""
+
+    status: int
+    body: bytes
+
+
+class Limited(msgspec.Struct, frozen=True):
+    """The address has had its calls; the window has room again after `wait_ms`."""
+
+    wait_ms: int
+    is_first: bool
+
+
+class Reuse(msgspec.Struct, frozen=True):
+    """The key covers another payload: the first one, empty if it is not known any more."""
+
+    payload: bytes
+
+
+class InProgress(msgspec.Struct, frozen=True):
+    """Another call holds it."""
+
+    lease_left_ms: int
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """It is pending and no call holds it: this one does now."""
+
+    payload: bytes
+    is_published: bool
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """Nobody has claimed it, and this call may not."""
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """It is this call's."""
+
+
+Met = Replay | Limited | Reuse | InProgress | Taken | Absent | Claimed
+
+
+class _Finish(msgspec.Struct, frozen=True, kw_only=True):
+    verb: str
+    name: str
+    fingerprint: str
+    token: str = ""
+    status: int = 0
+    body: bytes = b""
+    asked_ms: int = 0
+
+
+def single_record(request: TransferRequested) -> Record:
+    """The record of one transfer."""
+    instruction = request.instruction
+    return Record(
+        name=f"t:{instruction.transfer_id}",
+        fingerprint=instruction.fingerprint,
+        payload=b"[" + encode_item(request) + b"]",
+        users=str(instruction.owner_id),
+    )
+
+
+def batch_record(batch_id: UUID, fingerprint: str, requests: Sequence[TransferRequested]) -> Record:
+    """The record of a batch call."""
+    return Record(
+        name=f"b:{batch_id}",
+        fingerprint=fingerprint,
+        payload=b"[" + b",".join(encode_item(request) for request in requests) + b"]",
+        users=",".join(sorted({str(request.instruction.owner_id) for request in requests})),
+        members=",".join(str(request.instruction.transfer_id) for request in requests),
+    )
+
+
+def requests_of(payload: bytes) -> list[TransferRequested]:
+    """The requests that a record holds."""
+    return _requests.decode(payload) if payload else []
+
+
+class Epoch:
+    """Which life of Redis' data this gateway knows, and whether every gateway has had time to tell what it holds."""
+
+    def __init__(self) -> None:
+        self.known = ""
+        self._settles_at = float("inf")
+        self.has_settled_once = False
+
+    def adopt(self, epoch: str, now_ms: int) -> None:
+        """From now on this one."""
+        self.known = epoch
+        age_ms = now_ms - int(epoch.partition("-")[0])
+        self._settles_at = asyncio.get_running_loop().time() + max(0, EPOCH_SETTLES_MS - age_ms) / 1000
+
+    def forget(self) -> None:
+        """Another one was seen."""
+        self.known = ""
+
+    @property
+    def is_settled(self) -> bool:
+        settled = bool(self.known) and asyncio.get_running_loop().time() >= self._settles_at
+        self.has_settled_once = self.has_settled_once or settled
+        return settled
+
+
+class Records:
+    """The records in Redis, as this gateway works on them."""
+
+    def __init__(self, redis: Redis, instance: str, *, ip_rate_limit: int | None, ip_rate_window_s: int) -> None:
+        self._redis = redis
+        self._instance = instance
+        self._limit = ip_rate_limit or 0
+        self._window_ms = ip_rate_window_s * 1000
+        self._held: dict[str, Record] = {}
+        # Calls that ended without saying how, with their tokens: their leases are given back by `release_abandoned`.
+        self._abandoned: dict[str, _Finish] = {}
+        self.epoch = Epoch()
+        self._registering = asyncio.Lock()
+        self._claims: Batcher[Claim, Met] = Batcher(self._claim, items_max=_TOGETHER_MAX)
+        self._finishes: Batcher[_Finish, Replay | None] = Batcher(self._finish, items_max=_TOGETHER_MAX)
+
+    async def claim(self, claim: Claim) -> Met:
+        """Looks the record up and, where there is none, claims it.
+
+        Raises:
+            Overloaded: this gateway holds as many open transfers as it will.
+            RedisUnavailable: nothing was claimed.
+            RedisUnknown: it may have been.
+        """
+        if len(self._held) >= _HELD_MAX:
+            raise Overloaded
+        met = await self._claims.submit(claim)
+        CLAIMS.labels(type(met).__name__.lower()).inc()
+        if isinstance(met, Claimed):
+            self._hold(claim.record)
+        return met
+
+    async def end(self, name: str, fingerprint: str, status: int, body: bytes, asked_ms: int) -> Replay:
+        """Stores the answer if there is none yet; what is stored is the answer."""
+        stored = await self._finishes.submit(
+            _Finish(verb="end", name=name, fingerprint=fingerprint, status=status, body=body, asked_ms=asked_ms)
+        )
+        self.let_go(name)
+        return stored or Replay(status, body)
+
+    async def release(self, name: str, fingerprint: str, token: str, *, is_published: bool) -> None:
+        """The call is over, its transfer is not: from now on the sweeper looks after it."""
+        status = int(is_published)
+        await self._finishes.submit(
+            _Finish(verb="release", name=name, fingerprint=fingerprint, token=token, status=status)
+        )
+
+    def abandon(self, claim: Claim) -> None:
+        """The call is over, and nobody knows whether it was claimed or published; the sweeper will find out."""
+        record = claim.record
+        self._abandoned[claim.token] = _Finish(
+            verb="release", name=record.name, fingerprint=record.fingerprint, token=claim.token, status=0
+        )
+
+    async def release_abandoned(self) -> None:
+        """Gives the leases of abandoned calls back, so that the same key is not answered "in progress" for long."""
+        for token, finish in list(self._abandoned.items()):
+            await self._finishes.submit(finish)
+            del self._abandoned[token]
+
+    async def sent(self, name: str, fingerprint: str) -> None:
+        """It was published again just now."""
+        await self._finishes.submit(_Finish(verb="sent", name=name, fingerprint=fingerprint))
+
+    async def discard(self, name: str, fingerprint: str) -> None:
+        """The key belongs to another payload; this record should never have been."""
+        await self._finishes.submit(_Finish(verb="discard", name=name, fingerprint=fingerprint))
+        self.let_go(name)
+
+    def _hold(self, record: Record) -> None:
+        self._held[record.name] = record
+        HELD.set(len(self._held))
+
+    def let_go(self, name: str) -> None:
+        """It has ended."""
+        self._held.pop(name, None)
+        HELD.set(len(self._held))
+
+    def held(self, name: str) -> Record | None:
+        """The record if this gateway holds it."""
+        return self._held.get(name)
+
+    async def find(self, transfer_ids: Sequence[UUID]) -> list[list[TransferRequested]]:
+        """The requests in the pending record of each transfer, in order; none where there is no such record.
+
+        Raises:
+            RedisUnavailable: Redis lost its records and not all gateways have registered theirs again.
+        """
+        epoch, payloads = await self._redis.run("find", [str(transfer_id) for transfer_id in transfer_ids])
+        found = [requests_of(payload) for payload in payloads]
+        if not all(found) and (epoch.decode() != self.epoch.known or not self.epoch.is_settled):
+            raise RedisUnavailable("its records are being registered again")
+        return found
+
+    async def pending_of(self, user_id: UUID, records_max: int) -> list[TransferRequested]:
+        """The requests in a user's pending records, newest records first."""
+        payloads = await self._redis.run("pending", [str(user_id), records_max])
+        return [request for payload in payloads for request in requests_of(payload)]
+
+    async def take_due(self, records_max: int, pause_ms: int, pause_max_ms: int) -> tuple[int, int, list[Any]]:
+        """Redis' time and the newest ended request's (ms), and the due records, which are this gateway's to look at."""
+        arguments: list[Argument] = [self.epoch.known, records_max, pause_ms, pause_max_ms]
+        epoch, now, newest, records = await self._redis.run("due", arguments)
+        if epoch.decode() != self.epoch.known or not epoch:
+            await self.register_again()
+        return int(now), int(newest), records
+
+    async def drain(self) -> None:
+        """Returns when nothing is in flight."""
+        await self._claims.drain()
+        await self._finishes.drain()
+
+    async def check_epoch(self) -> None:
+        """Registers again what this gateway holds if Redis has lost it, and at the start."""
+        epoch = await self._redis.run("beat", [self._instance])
+        if not epoch or epoch.decode() != self.epoch.known:
+            await self.register_again()
+
+    async def register_again(self) -> None:
+        """Tells Redis what this gateway holds, then takes its epoch for known."""
+        async with self._registering:
+            self.epoch.forget()
+            held = list(self._held.values())
+            for start in range(0, len(held), _RESTORED_TOGETHER):
+                await self._restore("", held[start : start + _RESTORED_TOGETHER])
+            epoch, now = await self._restore(random_id().hex, ())
+            self.epoch.adopt(epoch, now)
+        log.info("epoch_adopted", epoch=self.epoch.known, registered=len(held))
+
+    async def _restore(self, epoch: str, records: Iterable[Record]) -> tuple[str, int]:
+        arguments: list[Argument] = [epoch, _RELEASED_DUE_MS]
+        for record in records:
+            arguments += [record.name, record.fingerprint, record.payload, record.users, record.members]
+        answer, now = await self._redis.run("restore", arguments)
+        return answer.decode(), int(now)
+
+    async def _claim(self, claims: Sequence[Claim]) -> Sequence[Met]:
+        for _ in range(_EPOCH_TRIES):
+            known = self.epoch.known
+            arguments: list[Argument] = [known, self._instance, self._limit, self._window_ms, _REFUSALS_KEPT_MS]
+            for claim in claims:
+                record = claim.record
+                arguments += (
+                    record.name,
+                    record.fingerprint,
+                    claim.token,
+                    int(claim.lease_s * 1000),
+                    record.payload,
+                    record.users,
+                    record.members,
+                    claim.address,
+                    int(claim.may_claim),
+                )
+            epoch, answers = await self._redis.run("claim", arguments)
+            if known and epoch.decode() == known:
+                return [_met(answer) for answer in answers]
+            await self.register_again()
+        raise RedisUnavailable("its epoch keeps changing")
+
+    async def _finish(self, finishes: Sequence[_Finish]) -> Sequence[Replay | None]:
+        arguments: list[Argument] = [_ENDED_KEPT_MS, _RELEASED_DUE_MS]
+        for item in finishes:
+            arguments += (item.verb, item.name, item.fingerprint, item.token, item.status, item.body, item.asked_ms)
+        answers = await self._redis.run("finish", arguments)
+        return [Replay(int(answer[0]), answer[1]) if answer else None for answer in answers]
+
+
+def _met(answer: list[Any]) -> Met:
+    kind = answer[0]
+    if kind == b"claimed":
+        return Claimed()
+    if kind == b"replay":
+        return Replay(int(answer[1]), answer[2])
+    if kind == b"taken":
+        return Taken(answer[1], answer[2] == b"1")
+    if kind == b"in_progress":
+        return InProgress(answer[1])
+    if kind == b"limited":
+        return Limited(answer[1], bool(answer[2]))
+    return Reuse(answer[1]) if kind == b"reuse" else Absent()

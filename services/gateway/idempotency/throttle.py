@@ -1,0 +1,53 @@
+"""The login throttle: failures an account and an address, in sliding windows, reserved before the password is tried."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+from services.gateway.errors import RateLimited
+from services.gateway.idempotency.redis import Argument, Redis
+from shared.ids import random_id
+
+ACCOUNT_FAILURES_MAX = 10
+ADDRESS_FAILURES_MAX = 100
+WINDOW_S = 15 * 60
+_KNOWN_FOR_S = 30 * 24 * 3600
+
+
+class LoginThrottle:
+    """Counts tries that fail. An address from which the account's owner has logged in before has a count of its own,
+    so that a stranger who fails on purpose does not lock him out."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def reserve(self, email: str, address: str) -> str:
+        """Room for one more failure; give it back with `forgive` if there was none.
+
+        Raises:
+            RateLimited: no room.
+            RedisUnavailable, RedisUnknown: nobody can tell, so nobody logs in.
+        """
+        name = random_id().hex
+        account, stranger, known = _keys(email, address)
+        arguments: list[Argument] = [WINDOW_S * 1000, name, known, account, stranger, ACCOUNT_FAILURES_MAX]
+        if address:
+            arguments += [f"address:{address}", ADDRESS_FAILURES_MAX]
+        wait_ms = await self._redis.run("throttle", arguments)
+        if wait_ms:
+            raise RateLimited(
+                "Too many logins have failed.", headers={"Retry-After": str(max(1, math.ceil(wait_ms / 1000)))}
+            )
+        return name
+
+    async def forgive(self, name: str, email: str, address: str) -> None:
+        """The login succeeded."""
+        account, stranger, known = _keys(email, address)
+        await self._redis.run("forgive", [name, known, _KNOWN_FOR_S * 1000, account, stranger, f"address:{address}"])
+
+
+def _keys(email: str, address: str) -> tuple[str, str, str]:
+    """The window of the account from this address if it is known there, else from strangers; and what tells."""
+    who = hashlib.sha256(email.encode()).hexdigest()[:32]
+    return f"known:{who}:{address}", f"strangers:{who}", f"knows:{who}:{address}"

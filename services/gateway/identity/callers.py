@@ -1,0 +1,92 @@
+"""Who a request comes from: a token whose signature holds, and whose user PostgreSQL still vouches for, now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+
+from services.gateway.errors import Forbidden, Unauthenticated
+from services.gateway.http.addresses import ClientAddresses
+from services.gateway.http.frame import request_id_of
+from services.gateway.http.tokens import Claims, Tokens
+from services.gateway.identity.store import ADMIN, IdentityStore, Standing
+from shared.contracts.base import Context
+from shared.messaging.batching import Batcher
+
+_USER_AGENT_MAX = 256
+_TRACEPARENT_MAX = 55
+_TOGETHER_MAX = 500
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """An authenticated caller, and the context that his request hands on."""
+
+    user_id: UUID
+    is_admin: bool
+    claims: Claims
+    context: Context
+
+
+class Callers:
+    """Authenticates requests; all that arrive at once are looked up by one statement."""
+
+    def __init__(self, tokens: Tokens, store: IdentityStore, addresses: ClientAddresses) -> None:
+        self._tokens = tokens
+        self._store = store
+        self._addresses = addresses
+        self._standing: Batcher[Claims, Standing | None] = Batcher(self._look_up, items_max=_TOGETHER_MAX)
+
+    async def of(self, request: Request) -> Caller:
+        """The caller of this request.
+
+        Raises:
+            Unauthenticated: no token, or one that does not count (any more).
+        """
+        claims = self._tokens.read(request.headers.get("authorization", ""))
+        standing = await self._standing.submit(claims)
+        if standing is None or not standing.is_active or standing.is_revoked or standing.token_version != claims.ver:
+            raise Unauthenticated
+        return Caller(
+            user_id=claims.sub,
+            is_admin=standing.role == ADMIN,
+            claims=claims,
+            context=self.context(request, claims.sub),
+        )
+
+    async def admin(self, request: Request) -> Caller:
+        """The caller of an operator's call.
+
+        Raises:
+            Unauthenticated: as `of`.
+            Forbidden: somebody, but no operator.
+        """
+        caller = await self.of(request)
+        if not caller.is_admin:
+            raise Forbidden
+        return caller
+
+    def context(self, request: Request, user_id: UUID | None = None) -> Context:
+        """What the request hands on to every message and audit row that it leads to."""
+        headers = request.headers
+        return Context(
+            request_id=request_id_of(request.scope),
+            user_id=user_id,
+            ip=self._addresses.of(request),
+            user_agent=_printable(headers.get("user-agent", ""), _USER_AGENT_MAX),
+            traceparent=_printable(headers.get("traceparent", ""), _TRACEPARENT_MAX),
+        )
+
+    async def drain(self) -> None:
+        """Returns when no look-up is in flight."""
+        await self._standing.drain()
+
+    async def _look_up(self, tokens: Sequence[Claims]) -> Sequence[Standing | None]:
+        return await self._store.standing(tokens)
+
+
+def _printable(value: str, characters_max: int) -> str:
+    value = value[:characters_max]
+    return value if value.isprintable() else "".join(c for c in value if c.isprintable())

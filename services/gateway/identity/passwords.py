@@ -1,0 +1,66 @@
+"""Passwords: argon2id in threads of their own, with a bounded queue before them. A hash costs a tenth of a second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from services.gateway.errors import Overloaded
+
+Value = TypeVar("Value")
+
+
+class Passwords:
+    """Hashes and verifies, at most `threads` at a time and `waiting_max` in the queue."""
+
+    def __init__(self, *, threads: int, waiting_max: int) -> None:
+        self._hasher = PasswordHasher()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
+        self._in_hand = 0
+        self._in_hand_max = threads + waiting_max
+        self._nobodys: str | None = None
+
+    async def hash(self, password: str) -> str:
+        """The hash to store.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether the password is right. Where there is no hash the answer is no, and takes as long.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        if password_hash is None:
+            if self._nobodys is None:
+                self._nobodys = await self.hash("nobody's password")
+            await self._run(lambda: self._matches(self._nobodys or "", password))
+            return False
+        return await self._run(lambda: self._matches(password_hash, password))
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[[], Value]) -> Value:
+        if self._in_hand >= self._in_hand_max:
+            raise Overloaded
+        self._in_hand += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._in_hand -= 1
+
+    def close(self) -> None:
+        """Lets the threads end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,5 @@
+-- The views of the schema `audit`.
+
+-- name: rows_of_transfer
+SELECT action, status, recorded_at, seq FROM audit.logs
+ WHERE resource_type = 'transaction' AND resource_id = $1 AND action IN ('FRAUD_CHECK', 'TRANSFER') ORDER BY seq;

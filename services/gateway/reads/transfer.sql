@@ -1,0 +1,86 @@
+-- The views of the schema `transfer`.
+
+-- name: transfers
+-- Deleted ones too: a replay must find them.
+SELECT * FROM transfer.transactions_all WHERE id = ANY($1::uuid[]);
+
+-- name: transfer_with_payee
+SELECT t.*, (SELECT owner_id FROM transfer.accounts_all WHERE id = t.to_account_id) AS payee_id
+  FROM transfer.transactions_all AS t WHERE t.id = $1;
+
+-- name: list_own_transfers
+-- What this user's own accounts were asked to send: pages backwards from ($6, $7).
+SELECT * FROM transfer.transactions_live
+ WHERE owner_id = $1
+   AND ($2::uuid IS NULL OR from_account_id = $2 OR to_account_id = $2)
+   AND ($3::text IS NULL OR status = $3)
+   AND ($4::timestamptz IS NULL OR created_at >= $4)
+   AND ($5::timestamptz IS NULL OR created_at < $5)
+   AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7::uuid))
+   AND ($8::text IS NULL OR idempotency_key = $8)
+ ORDER BY created_at DESC, id DESC LIMIT $9;
+
+-- name: list_received_transfers
+-- What others sent to this user's accounts; a payee sees completed ones only, and never the payer's key.
+SELECT * FROM transfer.transactions_live
+ WHERE to_account_id IN (SELECT id FROM transfer.accounts_all
+                          WHERE owner_id = $1 AND ($2::uuid IS NULL OR id = $2))
+   AND owner_id <> $1 AND status = 'completed'
+   AND ($3::timestamptz IS NULL OR created_at >= $3)
+   AND ($4::timestamptz IS NULL OR created_at < $4)
+   AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+ ORDER BY created_at DESC, id DESC LIMIT $7;
+
+-- name: list_sent_transfers_of_account
+SELECT * FROM transfer.transactions_live
+ WHERE from_account_id = $1
+   AND ($2::text IS NULL OR status = $2)
+   AND ($3::timestamptz IS NULL OR created_at >= $3)
+   AND ($4::timestamptz IS NULL OR created_at < $4)
+   AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+   AND ($7::text IS NULL OR idempotency_key = $7)
+ ORDER BY created_at DESC, id DESC LIMIT $8;
+
+-- name: list_received_transfers_of_account
+SELECT * FROM transfer.transactions_live
+ WHERE to_account_id = $1 AND from_account_id <> $1 AND status = 'completed'
+   AND ($2::timestamptz IS NULL OR created_at >= $2)
+   AND ($3::timestamptz IS NULL OR created_at < $3)
+   AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+ ORDER BY created_at DESC, id DESC LIMIT $6;
+
+-- name: accounts
+-- Deleted ones too; the caller decides what he shows.
+SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at,
+       is_deleted
+  FROM transfer.accounts_all WHERE id = ANY($1::uuid[]);
+
+-- name: list_accounts
+SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at,
+       is_deleted
+  FROM transfer.accounts_all
+ WHERE ($1::uuid IS NULL OR owner_id = $1) AND ($2 OR NOT is_deleted) AND owner_id IS NOT NULL
+   AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
+ ORDER BY created_at DESC, id DESC LIMIT $5;
+
+-- name: list_account_ids
+-- Every account, settlement accounts too, in pages by id: for the verification of the whole book.
+SELECT id FROM transfer.accounts_all WHERE ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2;
+
+-- name: command_outcomes
+SELECT command_id, outcome FROM transfer.command_outcomes WHERE command_id = ANY($1::uuid[]);
+
+-- name: postings
+-- Of transfers, what each says of its two accounts.
+SELECT id, from_account_id, to_account_id, amount_minor, currency, debit_seq, debit_balance_after_minor,
+       credit_seq, credit_balance_after_minor
+  FROM transfer.transactions_all WHERE id = ANY($1::uuid[]);
+
+-- name: oldest_posting_after
+-- The oldest posting of an account beyond a position: how long the ledger has been behind.
+SELECT min(settled_at) FROM (
+    SELECT settled_at FROM transfer.transactions_all
+     WHERE from_account_id = $1 AND status = 'completed' AND debit_seq > $2
+     UNION ALL
+    SELECT settled_at FROM transfer.transactions_all
+     WHERE to_account_id = $1 AND status = 'completed' AND credit_seq > $2) AS beyond;

@@ -1,0 +1,152 @@
+"""Looks after accepted transfers that no call waits for: each of them ends, whatever was lost on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from prometheus_client import Counter
+
+from services.gateway.background import repeatedly
+from services.gateway.calls.publishing import Requests
+from services.gateway.calls.transfers import end_record, millis
+from services.gateway.domain import views
+from services.gateway.idempotency.records import Records, requests_of
+from services.gateway.reads.transfers import TransferReads
+from shared.contracts.gateway import TransferRequested
+from shared.contracts.transfer import TransferSettled
+
+log = structlog.get_logger(__name__)
+
+SWEPT = Counter("remit_swept_records_total", "Due records by what was done about them.", ["done"])
+
+_EVERY_S = 1.0
+# The global budget: how many records a second one gateway looks at, and with them how much it may publish again.
+_RECORDS_MAX = 200
+_PAUSE_MS = 5_000
+_PAUSE_MAX_MS = 600_000
+_ANYWAY_AFTER_MS = 600_000
+_ENDED_QUEUE_MAX = 10_000
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """A pending record that this gateway now looks after. `sent_ms`: when it was last published, Redis' time."""
+
+    name: str
+    fingerprint: str
+    requests: Sequence[TransferRequested]
+    sent_ms: int
+    is_published: bool
+
+    @property
+    def is_batch(self) -> bool:
+        return self.name.startswith("b:")
+
+    @property
+    def asked_ms(self) -> int:
+        return max(millis(request.instruction.requested_at) for request in self.requests)
+
+
+class Sweeper:
+    """Completes what has ended, publishes again what was lost."""
+
+    def __init__(self, records: Records, requests: Requests, reads: TransferReads) -> None:
+        self._records = records
+        self._requests = requests
+        self._reads = reads
+        self._ended: asyncio.Queue[TransferSettled] = asyncio.Queue(_ENDED_QUEUE_MAX)
+        self._connected = True
+        self._connected_ms = 0
+
+    def broker_connected(self) -> None:
+        """What was published before may have been lost with the broker."""
+        self._connected = True
+
+    def unawaited(self, settled: TransferSettled) -> None:
+        """A transfer has ended that no call waits for. What does not fit in here is found when it is due."""
+        if self._records.held(f"t:{settled.instruction.transfer_id}") and not self._ended.full():
+            self._ended.put_nowait(settled)
+
+    async def complete(self) -> None:
+        """Ends the records of transfers whose end was told after their call was over; until cancelled."""
+        while True:
+            settled = await self._ended.get()
+            view = views.settled(settled)
+            await end_record(self._records, f"t:{view.transfer_id}", view)
+
+    async def run(self) -> None:
+        """Sweeps until cancelled."""
+        await repeatedly("sweep", self._sweep, every_s=_EVERY_S)
+
+    async def _sweep(self) -> None:
+        await self._records.release_abandoned()
+        now_ms, newest_ms, found = await self._records.take_due(_RECORDS_MAX, _PAUSE_MS, _PAUSE_MAX_MS)
+        if self._connected and self._requests.is_up:
+            self._connected, self._connected_ms = False, now_ms
+        due = [_due(item) for item in found]
+        if not due:
+            return
+        rows = await self._rows(due)
+        open_ones = [record for record in due if not await self._completed(record, rows)]
+        for record in sorted(open_ones, key=lambda record: record.asked_ms):
+            await self._publish_again(record, now_ms, newest_ms)
+
+    async def _rows(self, due: Sequence[Due]) -> dict[Any, views.TransferView]:
+        return await self._reads.rows([r.instruction.transfer_id for record in due for r in record.requests])
+
+    async def _completed(self, record: Due, rows: dict[Any, views.TransferView]) -> bool:
+        """Ends the record if all it holds has ended; lets go of one whose key belongs to another payload."""
+        ended = [rows.get(request.instruction.transfer_id) for request in record.requests]
+        if any(view is None for view in ended):
+            decisions = await self._reads.decisions([r.instruction.transfer_id for r in record.requests])
+            if not all(
+                view is not None or _belongs_to_another(request, decisions.get(request.instruction.transfer_id))
+                for view, request in zip(ended, record.requests, strict=True)
+            ):
+                return False
+        first = ended[0]
+        if record.is_batch:
+            request_id = record.requests[0].instruction.context.request_id
+            await self._records.end(record.name, record.fingerprint, 200, request_id.encode(), record.asked_ms)
+            SWEPT.labels("completed").inc()
+        elif first is not None and first.fingerprint == record.fingerprint:
+            await end_record(self._records, record.name, first)
+            SWEPT.labels("completed").inc()
+        else:
+            await self._records.discard(record.name, record.fingerprint)
+            SWEPT.labels("discarded").inc()
+        return True
+
+    async def _publish_again(self, record: Due, now_ms: int, newest_ms: int) -> None:
+        lost = (
+            not record.is_published
+            or newest_ms > record.asked_ms
+            or self._connected_ms > record.sent_ms
+            or now_ms - record.sent_ms > _ANYWAY_AFTER_MS
+        )
+        if not lost or not self._requests.is_up:
+            SWEPT.labels("left").inc()
+            return
+        # Nobody waits here for its outcome any more: the reply goes to whoever holds the record, which is us.
+        await self._requests.whole(list(record.requests))
+        await self._records.sent(record.name, record.fingerprint)
+        SWEPT.labels("published").inc()
+        log.warning("published_again", record=record.name, items=len(record.requests))
+
+
+def _belongs_to_another(request: TransferRequested, decision: Any) -> bool:
+    return decision is not None and decision.instruction.fingerprint != request.instruction.fingerprint
+
+
+def _due(item: list[Any]) -> Due:
+    name, fingerprint, payload, sent, published, _ = item
+    return Due(
+        name=name.decode(),
+        fingerprint=fingerprint.decode(),
+        requests=requests_of(payload),
+        sent_ms=int(sent),
+        is_published=published == b"1",
+    )

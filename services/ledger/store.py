@@ -1,0 +1,49 @@
+"""Entries <-> rows. One transaction a batch; what is booked is never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.ledger.domain import Booking, Difference, Entry, bookings_of, compare, entry_id
+from shared.contracts.transfer import TransferSettled
+from shared.database import Connection, Database, load_queries
+
+SQL = load_queries(__file__)
+
+
+class Store:
+    """The table `ledger.ledger_entries`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def book(self, settled: Sequence[TransferSettled]) -> tuple[int, list[Difference]]:
+        """Commits the entries that are missing; says how many they were, and which transfers contradict the book.
+
+        No lock: the primary key arbitrates. Of two workers with the same transfer the second waits for the first one's
+        commit and fails with 23505, which is transient: its next attempt finds the rows and has nothing left to do.
+        """
+        bookings, differences = bookings_of(settled)
+        if not bookings:
+            return 0, differences
+        async with self._database.transaction() as connection:
+            fresh, contradictions = compare(bookings, await _known(connection, bookings))
+            if fresh:
+                await _insert(connection, fresh)
+        return len(fresh), differences + contradictions
+
+
+async def _known(connection: Connection, bookings: Sequence[Booking]) -> list[Entry]:
+    entries = [entry for booking in bookings for entry in booking.entries]
+    rows = await connection.fetch(
+        SQL.known_entries,
+        [booking.entries[0].transfer_id for booking in bookings],
+        [entry.account_id for entry in entries],
+        [entry.account_seq for entry in entries],
+    )
+    return [Entry(*row) for row in rows]
+
+
+async def _insert(connection: Connection, entries: Sequence[Entry]) -> None:
+    columns = (list(column) for column in zip(*entries, strict=True))
+    await connection.execute(SQL.insert_entries, [entry_id(entry) for entry in entries], *columns)
