@@ -1,6 +1,6 @@
 # Everything one does with a checkout. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset ps logs test check format lock lock-check verify replay-amlsim bootstrap bootstrap-dev
+.PHONY: help up down reset ps logs test check format lock lock-check verify replay-sample replay-amlsim schemas bootstrap bootstrap-dev
 MAKEFLAGS += --no-print-directory
 
 SHELL := /bin/sh
@@ -51,12 +51,18 @@ format: bootstrap-dev ## Format the code
 verify: bootstrap ## Check the invariants of the whole book
 	@$(REMIT) verify
 
+replay-sample: up ## Replay the sample in samples/ and compare with its expected figures
+	@$(REMIT) replay --accounts samples/accounts.csv --transfers samples/transfers.csv --expect samples/expected.json
+
 replay-amlsim: ## Replay a published bank simulation with user limits off; DIR=folder with nodes.csv, transactions.csv
 	@test -f "$(DIR)/nodes.csv" && test -f "$(DIR)/transactions.csv" || \
 		{ echo "usage: make replay-amlsim DIR=folder with nodes.csv and transactions.csv" >&2; exit 2; }
 	@$(MAKE) up REMIT_FRAUD_MIN_AMOUNT=off REMIT_FRAUD_MAX_AMOUNT=off REMIT_FRAUD_MAX_DAILY_AMOUNT=off \
 		REMIT_FRAUD_MAX_HOURLY_COUNT=off REMIT_FRAUD_MAX_DAILY_COUNT=off
 	@$(REMIT) replay --accounts "$(DIR)/nodes.csv" --transfers "$(DIR)/transactions.csv" --map amlsim
+
+schemas: bootstrap-dev ## Export the JSON Schemas of the messages; a test compares them with the code
+	@$(PYTHON) -m shared.contracts.export
 
 lock: bootstrap-dev ## Resolve the requirements anew, with hashes, for Python 3.11 and up
 	@.venv/bin/uv $(LOCK) pyproject.toml -o requirements/run.txt >/dev/null

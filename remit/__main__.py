@@ -24,6 +24,8 @@ _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "verify": (verify, "check every invariant over the whole book"),
     "repair": (repair, "emit again what the other services have not seen"),
 }
+# The SQLSTATEs of a table, a column, a schema or a function that does not exist.
+_NOT_THERE = frozenset({"42P01", "42703", "3F000", "42883"})
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
 
@@ -39,8 +41,9 @@ def main() -> int:
     except RemitError as error:
         return _say(str(error), exit_code_of(error))
     except Exception as error:
-        if sqlstate_of(error):
-            return _say(f"the database refused: {error} (has `remit migrate` run?)", EXIT_FAILED)
+        if state := sqlstate_of(error):
+            hint = " (has `remit migrate` run?)" if state in _NOT_THERE else ""
+            return _say(f"the database refused: {error}{hint}", EXIT_FAILED)
         if is_transient(error):
             return _say(f"a server does not answer: {type(error).__name__} {error}".rstrip(), EXIT_UNAVAILABLE)
         raise

@@ -14,7 +14,7 @@ from remit.client import Credentials, open_client
 from remit.commands.options import admin_credentials, api_url
 from remit.console import console, metering, table
 from remit.environment import Settings
-from remit.errors import EXIT_FAILED, EXIT_OK, CommandError
+from remit.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
 from remit.replay.checkpoint import Checkpoint, state_folder
 from remit.replay.figures import Figures, differences, read_expected
 from remit.replay.files import check_transfers, open_source, read_accounts
@@ -57,7 +57,7 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _plan(arguments: argparse.Namespace, url: str) -> Plan:
     if not 1 <= arguments.batch <= _BATCH_MAX:
-        raise CommandError(f"--batch must be from 1 to {_BATCH_MAX}")
+        raise CommandError(f"--batch must be from 1 to {_BATCH_MAX}", EXIT_USAGE)
     columns, currency = parse_map(arguments.map), arguments.currency.upper()
     accounts_file = open_source(arguments.accounts, columns, currency)
     transfers = open_source(arguments.transfers, columns, currency)

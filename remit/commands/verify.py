@@ -34,6 +34,7 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Checks until nothing is on its way any more, or the time is up, and prints the last results."""
     deadline_s = time.monotonic() + arguments.wait_s
     while True:
+        begun_s = time.monotonic()
         results = await check_all(settings.environment, strict=arguments.strict)
         if worst(results) is not Status.CATCHING_UP or time.monotonic() > deadline_s:
             break
@@ -41,7 +42,7 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.json:
         sys.stdout.write(_document(results))
     else:
-        _show(console(), results)
+        _show(console(), results, time.monotonic() - begun_s)
     return EXIT_CODES[worst(results)]
 
 
@@ -50,7 +51,7 @@ def _document(results: Sequence[Result]) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
-def _show(out: Console, results: Sequence[Result]) -> None:
+def _show(out: Console, results: Sequence[Result], elapsed_s: float) -> None:
     rows = table("invariant", "", "figure", ">seconds")
     for result in results:
         style = _STYLES[result.status]
@@ -60,4 +61,4 @@ def _show(out: Console, results: Sequence[Result]) -> None:
     for result in results:
         for line in result.detail:
             out.print(f"{result.name}: {line}", style=_STYLES[result.status], highlight=False, markup=False)
-    out.print(f"{len(results)} invariants in {sum(result.elapsed_s for result in results):.1f} s", highlight=False)
+    out.print(f"{len(results)} invariants in {elapsed_s:.1f} s", highlight=False)

@@ -10,7 +10,7 @@ from shared.settings import Environment, WorkerSettings, amqp_url, from_environm
 class Settings(WorkerSettings):
     """Audit's settings. Times in seconds."""
 
-    http_port: int = 8084
+    http_port: int = pydantic.Field(default=8084, ge=0, le=65535)
     # A Redis whose stream keeps the checkpoints out of reach of whoever edits the database; none: the log alone.
     checkpoint_url: str | None = pydantic.Field(default=None, pattern=r"^(redis|rediss|unix)://")
     checkpoint_every_s: float = pydantic.Field(default=60.0, gt=0, le=3_600)

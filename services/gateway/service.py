@@ -141,10 +141,7 @@ def _wired(settings: Settings, outside: _Outside) -> Gateway:
     commands = AccountCommands(settings.instance, requests, outcomes, accounts)
     reader = Reader()
     calls: list[Call] = [
-        *AuthRoutes(
-            reader, callers, store, outside.passwords, tokens, LoginThrottle(outside.redis), activities
-        ).calls(),
-        *AccountRoutes(reader, callers, commands, accounts, ledger, activities).calls(),
+        # Routes are tried in this order: the busiest come first.
         *TransferRoutes(
             reader,
             callers,
@@ -154,6 +151,10 @@ def _wired(settings: Settings, outside: _Outside) -> Gateway:
             Timelines(transfer_reads, ledger, outside.databases["audit"]),
             activities,
         ).calls(),
+        *AuthRoutes(
+            reader, callers, store, outside.passwords, tokens, LoginThrottle(outside.redis), activities
+        ).calls(),
+        *AccountRoutes(reader, callers, commands, accounts, ledger, activities).calls(),
         *OperatorRoutes(
             reader, callers, transfers, batches, Openings(store, commands, batches, accounts, activities), accounts
         ).calls(),

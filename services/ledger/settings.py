@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pydantic
+
 from shared.settings import Environment, WorkerSettings, amqp_url, from_environment, postgres_url
 
 
 class Settings(WorkerSettings):
     """The ledger's settings: a worker's, and nothing more."""
 
-    http_port: int = 8083
+    http_port: int = pydantic.Field(default=8083, ge=0, le=65535)
 
 
 def settings_from(environment: Environment) -> Settings:

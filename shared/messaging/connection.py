@@ -76,6 +76,8 @@ class Link:
                     continue
                 pause_s = _RETRY_FIRST_S
                 await lost.wait()
+                # The lost connection may not call itself closed yet; nobody is to try it again.
+                self._connection = None
                 self._up.clear()
                 log.warning("broker_connection_lost", link=self._name)
         finally:

@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 _RPC_TIMEOUT_S = 5.0
 _AGAIN_PAUSE_S = 0.5
+_INTERRUPTIONS: tuple[type[Exception], ...] = (BrokerUnavailable, *BROKER_ERRORS)
 
 
 class ReplyQueue:
@@ -40,7 +41,7 @@ class ReplyQueue:
             await self._link.wait_up()
             try:
                 await self._session()
-            except (BrokerUnavailable, *BROKER_ERRORS) as error:
+            except _INTERRUPTIONS as error:
                 log.warning("reply_queue_interrupted", error=repr(error))
             # A queue that is exclusive to a connection the broker still believes in is refused for a moment.
             await asyncio.sleep(_AGAIN_PAUSE_S)

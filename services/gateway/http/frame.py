@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -98,5 +99,12 @@ def _request_id(scope: Scope) -> str:
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "none")
-    ANSWERS.labels(route, scope["method"] if route != "none" else "any", status).inc()
-    SECONDS.labels(route, scope["method"] if route != "none" else "any").observe(seconds)
+    answers, latency = _meters(route, scope["method"] if route != "none" else "any", status)
+    answers.inc()
+    latency.observe(seconds)
+
+
+# The library looks a child up under a lock each time; what is bounded here is the number of routes.
+@lru_cache(maxsize=1_024)
+def _meters(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    return ANSWERS.labels(route, method, status), SECONDS.labels(route, method)
