@@ -1,11 +1,11 @@
 """`alembic upgrade head` from the root: hands on to the history of each service."""
 
-import os
+import subprocess
+import sys
 
 from alembic import context
 
-from shared.database.migrations import upgrade_all
-
 if context.is_offline_mode():
-    raise SystemExit("run each schema on its own: alembic -n transfer upgrade head --sql")
-upgrade_all(os.environ)
+    raise SystemExit("run each schema on its own: alembic -n transfer upgrade head")
+# A process of its own: Alembic keeps the environment that it runs in a module's globals, and cannot nest another.
+sys.exit(subprocess.run([sys.executable, "-m", "shared.database.migrations"], check=False).returncode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -77,8 +78,9 @@ def _ensure_role(connection: psycopg.Connection, role: str, password: str) -> No
 def run_environment() -> None:
     """What each service's `migrations/env.py` calls."""
     attributes = context.config.attributes
-    schema: str = attributes["schema"]
-    url = str(attributes["url"])
+    # `alembic -n transfer …` comes with the schema's name alone.
+    schema = str(attributes.get("schema") or context.config.get_main_option("schema"))
+    url = str(attributes.get("url") or owner_postgres_url(os.environ, schema))
     engine = create_engine(_sqlalchemy_url(url), poolclass=pool.NullPool)
     with engine.begin() as connection:
         # Two that migrate at once: the second waits here, and then finds nothing left to do.
@@ -97,3 +99,7 @@ def run_environment() -> None:
 
 def _sqlalchemy_url(url: str) -> str:
     return "postgresql+psycopg://" + url.split("://", 1)[1]
+
+
+if __name__ == "__main__":
+    upgrade_all(os.environ)
