@@ -44,7 +44,8 @@ class WorkerSettings(SettingsModel):
     amqp_url: str
     database_connections_max: int = pydantic.Field(default=4, ge=2, le=100)
     publish_timeout_s: float = pydantic.Field(default=5.0, gt=0, le=60)
-    prefetch_max: int = pydantic.Field(default=200, ge=1, le=2_000)
+    # Envelopes: each may hold a thousand items, so this bounds the memory of a worker that has fallen behind.
+    prefetch_max: int = pydantic.Field(default=64, ge=1, le=2_000)
     batch_items_max: int = pydantic.Field(default=2_000, ge=1, le=10_000)
     reconcile_every_s: float = pydantic.Field(default=60.0, gt=0)
 

@@ -11,7 +11,7 @@ from services.audit.settings import Settings
 from services.audit.store import Store
 from shared.database import open_database
 from shared.messaging.connection import Link
-from shared.messaging.consumer import Bounds, Consumer
+from shared.messaging.consumer import Bounds, Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
 from shared.runtime import Worker
@@ -40,7 +40,10 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             http_host=settings.http_host,
             http_port=settings.http_port,
             links=[link],
-            consumers=[Consumer(link, publisher, letters, QUEUE, table, bounds)],
+            consumers=[
+                Consumer(link, publisher, letters, QUEUE, table, bounds),
+                dead_letter_consumer(link, publisher, letters, "audit", table),
+            ],
             checks={"database": database.is_alive, "broker": publisher.is_ready},
             background={"checkpoints": checkpoints.run},
         )

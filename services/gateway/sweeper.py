@@ -14,7 +14,8 @@ from services.gateway.background import repeatedly
 from services.gateway.calls.publishing import Requests
 from services.gateway.calls.transfers import end_record, millis
 from services.gateway.domain import views
-from services.gateway.idempotency.records import Records, requests_of
+from services.gateway.idempotency.claims import requests_of
+from services.gateway.idempotency.records import Records
 from services.gateway.reads.transfers import TransferReads
 from shared.contracts.gateway import TransferRequested
 from shared.contracts.transfer import TransferSettled

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import pydantic
+
 from shared.settings import Environment, WorkerSettings, amqp_url, from_environment, postgres_url, reads_postgres_url
 
 
 class Settings(WorkerSettings):
     """Transfer's settings; the reads serve its reconciler alone. Times in seconds."""
 
-    http_port: int = 8081
+    http_port: int = pydantic.Field(default=8081, ge=0, le=65535)
     ledger_url: str
     audit_url: str
     fraud_url: str
-    reconcile_grace_s: float = 10.0
-    reconcile_items_max: int = 5_000
+    reconcile_grace_s: float = pydantic.Field(default=10.0, ge=0)
+    reconcile_items_max: int = pydantic.Field(default=5_000, ge=1)
 
 
 def settings_from(environment: Environment) -> Settings:

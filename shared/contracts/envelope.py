@@ -45,6 +45,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     items: msgspec.Raw
 
 
+# RecursionError: a body of nested brackets deeper than the decoder goes.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _header = msgspec.json.Decoder(Header)
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 _encoder = msgspec.json.Encoder()
@@ -82,7 +85,7 @@ def open_header(body: bytes) -> Header:
     """
     try:
         header = _header.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise Unreadable(f"not an envelope: {error}") from None
     known = MESSAGES.get(header.type)
     if known is None:
@@ -100,7 +103,7 @@ def read_items(header: Header) -> list[Message]:
     """
     try:
         return _decoder(header.type).decode(header.items)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise Unreadable(str(error)) from None
 
 
@@ -108,13 +111,13 @@ def read_each(header: Header) -> Iterator[tuple[msgspec.Raw, Message | Unreadabl
     """Each item with its text, or with the reason why it cannot be read: one bad item spoils no other."""
     try:
         raws = _raw_items.decode(header.items)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         yield header.items, Unreadable(str(error))
         return
     for raw in raws:
         try:
             yield raw, _item_decoder(header.type).decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             yield raw, Unreadable(str(error))
 
 
@@ -133,5 +136,5 @@ def decode_item(message_type: str, raw: bytes | str) -> Message:
         raise Unreadable(f"unknown type {message_type!r}")
     try:
         return _item_decoder(message_type).decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise Unreadable(str(error)) from None

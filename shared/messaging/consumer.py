@@ -53,7 +53,7 @@ _WATCHDOG_EVERY_S = 5.0
 class Bounds:
     """How much a consumer takes at once."""
 
-    prefetch_max: int = 200
+    prefetch_max: int = 64
     batch_items_max: int = 2_000
 
 

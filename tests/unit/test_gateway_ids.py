@@ -33,9 +33,7 @@ def test_the_ids_of_a_key_never_change() -> None:
 
 
 def test_the_fingerprint_of_a_payload_never_changes() -> None:
-    assert ids.fingerprint(ORDER) == (
-        "v1:6d92d9612430807361658a71061cbd04436a83dcdaeb09b8335469d46d53efbf"
-    )
+    assert ids.fingerprint(ORDER) == ("v1:6d92d9612430807361658a71061cbd04436a83dcdaeb09b8335469d46d53efbf")
 
 
 @pytest.mark.parametrize(

@@ -21,19 +21,19 @@ from services.gateway.errors import (
     Problem,
     ServiceUnavailable,
 )
-from services.gateway.idempotency.records import (
+from services.gateway.idempotency.claims import (
     Absent,
     Claim,
     InProgress,
     Met,
     Record,
-    Records,
     Replay,
     Reuse,
     Taken,
     batch_record,
     requests_of,
 )
+from services.gateway.idempotency.records import Records
 from services.gateway.identity.callers import Caller
 from services.gateway.reads.transfers import TransferReads
 from shared.contracts.gateway import Instruction, TransferRequested

@@ -9,7 +9,7 @@ import structlog
 
 from services.gateway.background import passes, repeatedly
 from services.gateway.errors import RateLimited
-from services.gateway.idempotency.records import Limited, Met
+from services.gateway.idempotency.claims import Limited, Met
 from services.gateway.idempotency.redis import Redis
 from services.gateway.identity.activity import BLOCKED, Activities, activity
 from shared.contracts.base import Context

@@ -17,20 +17,20 @@ from services.gateway.domain import bodies, ids, views
 from services.gateway.domain.parsing import Order
 from services.gateway.domain.views import TransferView
 from services.gateway.errors import KeyReused, OutcomeUnknown, RequestInProgress, ServiceUnavailable
-from services.gateway.idempotency.records import (
+from services.gateway.idempotency.claims import (
     Absent,
     Claim,
     Claimed,
     InProgress,
     Met,
     Record,
-    Records,
     Replay,
     Reuse,
     Taken,
     requests_of,
     single_record,
 )
+from services.gateway.idempotency.records import Records
 from services.gateway.idempotency.redis import RedisUnknown
 from services.gateway.identity.callers import Caller
 from services.gateway.reads.transfers import TransferReads

@@ -57,7 +57,7 @@ class Reader:
         try:
             return decoder.decode(raw)  # type: ignore[no-any-return]
         except msgspec.ValidationError as error:
-            raise ValidationFailed([_located(str(error))]) from None
+            raise _invalid(raw, str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _unreadable(raw) from None
 
@@ -77,6 +77,15 @@ async def _bounded(request: Request, bytes_max: int) -> bytes:
     except ClientDisconnect:
         raise MalformedJson("the body ended early") from None
     return b"".join(chunks)
+
+
+def _invalid(raw: bytes, message: str) -> Problem:
+    # The decoder stops at the first value of a wrong type; what follows may not even be JSON.
+    try:
+        msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return _unreadable(raw)
+    return ValidationFailed([_located(message)])
 
 
 def _unreadable(raw: bytes) -> Problem:

@@ -11,13 +11,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
 from services.gateway.errors import Overloaded
+from services.gateway.idempotency.claims import (
+    Claim,
+    Claimed,
+    Epoch,
+    Finish,
+    Met,
+    Record,
+    Replay,
+    met_with,
+    requests_of,
+)
 from services.gateway.idempotency.redis import Argument, Redis, RedisUnavailable
-from shared.contracts.envelope import encode_item
 from shared.contracts.gateway import TransferRequested
 from shared.ids import random_id
 from shared.messaging.batching import Batcher
@@ -34,140 +43,6 @@ _RELEASED_DUE_MS = 5_000
 _REFUSALS_KEPT_MS = 3_600_000
 _RESTORED_TOGETHER = 100
 _EPOCH_TRIES = 5
-# Every gateway looks at the epoch each second; after this long all have registered again what they hold.
-EPOCH_SETTLES_MS = 3_000
-
-_requests = msgspec.json.Decoder(list[TransferRequested])
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call claims: one transfer, or a batch call with the transfers it holds.
-
-    `payload` is a JSON array of `TransferRequested`, published again from here if need be.
-    """
-
-    name: str
-    fingerprint: str
-    payload: bytes
-    users: str
-    members: str = ""
-
-
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A record to look up or to claim. `address` is empty for calls that no address limit counts."""
-
-    record: Record
-    token: str
-    lease_s: float
-    address: str = ""
-    # Without it a call is only looked up: what cannot be published now must not be begun.
-    may_claim: bool = True
-
-
-class Replay(msgspec.Struct, frozen=True):
-    """It has ended: this was the answer. For a batch the body is the first request's id."""
-
-    status: int
-    body: bytes
-
-
-class Limited(msgspec.Struct, frozen=True):
-    """The address has had its calls; the window has room again after `wait_ms`."""
-
-    wait_ms: int
-    is_first: bool
-
-
-class Reuse(msgspec.Struct, frozen=True):
-    """The key covers another payload: the first one, empty if it is not known any more."""
-
-    payload: bytes
-
-
-class InProgress(msgspec.Struct, frozen=True):
-    """Another call holds it."""
-
-    lease_left_ms: int
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """It is pending and no call holds it: this one does now."""
-
-    payload: bytes
-    is_published: bool
-
-
-class Absent(msgspec.Struct, frozen=True):
-    """Nobody has claimed it, and this call may not."""
-
-
-class Claimed(msgspec.Struct, frozen=True):
-    """It is this call's."""
-
-
-Met = Replay | Limited | Reuse | InProgress | Taken | Absent | Claimed
-
-
-class _Finish(msgspec.Struct, frozen=True, kw_only=True):
-    verb: str
-    name: str
-    fingerprint: str
-    token: str = ""
-    status: int = 0
-    body: bytes = b""
-    asked_ms: int = 0
-
-
-def single_record(request: TransferRequested) -> Record:
-    """The record of one transfer."""
-    instruction = request.instruction
-    return Record(
-        name=f"t:{instruction.transfer_id}",
-        fingerprint=instruction.fingerprint,
-        payload=b"[" + encode_item(request) + b"]",
-        users=str(instruction.owner_id),
-    )
-
-
-def batch_record(batch_id: UUID, fingerprint: str, requests: Sequence[TransferRequested]) -> Record:
-    """The record of a batch call."""
-    return Record(
-        name=f"b:{batch_id}",
-        fingerprint=fingerprint,
-        payload=b"[" + b",".join(encode_item(request) for request in requests) + b"]",
-        users=",".join(sorted({str(request.instruction.owner_id) for request in requests})),
-        members=",".join(str(request.instruction.transfer_id) for request in requests),
-    )
-
-
-def requests_of(payload: bytes) -> list[TransferRequested]:
-    """The requests that a record holds."""
-    return _requests.decode(payload) if payload else []
-
-
-class Epoch:
-    """Which life of Redis' data this gateway knows, and whether every gateway has had time to tell what it holds."""
-
-    def __init__(self) -> None:
-        self.known = ""
-        self._settles_at = float("inf")
-        self.has_settled_once = False
-
-    def adopt(self, epoch: str, now_ms: int) -> None:
-        """From now on this one."""
-        self.known = epoch
-        age_ms = now_ms - int(epoch.partition("-")[0])
-        self._settles_at = asyncio.get_running_loop().time() + max(0, EPOCH_SETTLES_MS - age_ms) / 1000
-
-    def forget(self) -> None:
-        """Another one was seen."""
-        self.known = ""
-
-    @property
-    def is_settled(self) -> bool:
-        settled = bool(self.known) and asyncio.get_running_loop().time() >= self._settles_at
-        self.has_settled_once = self.has_settled_once or settled
-        return settled
 
 
 class Records:
@@ -180,11 +55,11 @@ class Records:
         self._window_ms = ip_rate_window_s * 1000
         self._held: dict[str, Record] = {}
         # Calls that ended without saying how, with their tokens: their leases are given back by `release_abandoned`.
-        self._abandoned: dict[str, _Finish] = {}
+        self._abandoned: dict[str, Finish] = {}
         self.epoch = Epoch()
         self._registering = asyncio.Lock()
         self._claims: Batcher[Claim, Met] = Batcher(self._claim, items_max=_TOGETHER_MAX)
-        self._finishes: Batcher[_Finish, Replay | None] = Batcher(self._finish, items_max=_TOGETHER_MAX)
+        self._finishes: Batcher[Finish, Replay | None] = Batcher(self._finish, items_max=_TOGETHER_MAX)
 
     async def claim(self, claim: Claim) -> Met:
         """Looks the record up and, where there is none, claims it.
@@ -205,7 +80,7 @@ class Records:
     async def end(self, name: str, fingerprint: str, status: int, body: bytes, asked_ms: int) -> Replay:
         """Stores the answer if there is none yet; what is stored is the answer."""
         stored = await self._finishes.submit(
-            _Finish(verb="end", name=name, fingerprint=fingerprint, status=status, body=body, asked_ms=asked_ms)
+            Finish(verb="end", name=name, fingerprint=fingerprint, status=status, body=body, asked_ms=asked_ms)
         )
         self.let_go(name)
         return stored or Replay(status, body)
@@ -214,13 +89,13 @@ class Records:
         """The call is over, its transfer is not: from now on the sweeper looks after it."""
         status = int(is_published)
         await self._finishes.submit(
-            _Finish(verb="release", name=name, fingerprint=fingerprint, token=token, status=status)
+            Finish(verb="release", name=name, fingerprint=fingerprint, token=token, status=status)
         )
 
     def abandon(self, claim: Claim) -> None:
         """The call is over, and nobody knows whether it was claimed or published; the sweeper will find out."""
         record = claim.record
-        self._abandoned[claim.token] = _Finish(
+        self._abandoned[claim.token] = Finish(
             verb="release", name=record.name, fingerprint=record.fingerprint, token=claim.token, status=0
         )
 
@@ -232,11 +107,11 @@ class Records:
 
     async def sent(self, name: str, fingerprint: str) -> None:
         """It was published again just now."""
-        await self._finishes.submit(_Finish(verb="sent", name=name, fingerprint=fingerprint))
+        await self._finishes.submit(Finish(verb="sent", name=name, fingerprint=fingerprint))
 
     async def discard(self, name: str, fingerprint: str) -> None:
         """The key belongs to another payload; this record should never have been."""
-        await self._finishes.submit(_Finish(verb="discard", name=name, fingerprint=fingerprint))
+        await self._finishes.submit(Finish(verb="discard", name=name, fingerprint=fingerprint))
         self.let_go(name)
 
     def _hold(self, record: Record) -> None:
@@ -325,28 +200,13 @@ class Records:
                 )
             epoch, answers = await self._redis.run("claim", arguments)
             if known and epoch.decode() == known:
-                return [_met(answer) for answer in answers]
+                return [met_with(answer) for answer in answers]
             await self.register_again()
         raise RedisUnavailable("its epoch keeps changing")
 
-    async def _finish(self, finishes: Sequence[_Finish]) -> Sequence[Replay | None]:
+    async def _finish(self, finishes: Sequence[Finish]) -> Sequence[Replay | None]:
         arguments: list[Argument] = [_ENDED_KEPT_MS, _RELEASED_DUE_MS]
         for item in finishes:
             arguments += (item.verb, item.name, item.fingerprint, item.token, item.status, item.body, item.asked_ms)
         answers = await self._redis.run("finish", arguments)
         return [Replay(int(answer[0]), answer[1]) if answer else None for answer in answers]
-
-
-def _met(answer: list[Any]) -> Met:
-    kind = answer[0]
-    if kind == b"claimed":
-        return Claimed()
-    if kind == b"replay":
-        return Replay(int(answer[1]), answer[2])
-    if kind == b"taken":
-        return Taken(answer[1], answer[2] == b"1")
-    if kind == b"in_progress":
-        return InProgress(answer[1])
-    if kind == b"limited":
-        return Limited(answer[1], bool(answer[2]))
-    return Reuse(answer[1]) if kind == b"reuse" else Absent()
