@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import sha256
-from uuid import UUID, uuid4, uuid5
+from hashlib import sha1, sha256
+from uuid import UUID, uuid4
 
 # Drawn once for Remit. Every derived id hangs below it: changing it would let every old key pay again.
 _NAMESPACE = UUID("6b1f7a52-3c0e-5d8b-9a44-0d5a1c2f7e90")
@@ -12,8 +12,9 @@ _NAMESPACE = UUID("6b1f7a52-3c0e-5d8b-9a44-0d5a1c2f7e90")
 
 def derive(*parts: str | int | UUID) -> UUID:
     """The id of `parts`, in order. Parts are length-prefixed, so that ("ab", "c") and ("a", "bc") differ."""
-    texts = [str(part) for part in parts]
-    return uuid5(_NAMESPACE, "".join(f"{len(text)}:{text}" for text in texts))
+    text = "".join([f"{len(part)}:{part}" for part in map(str, parts)])
+    # RFC 9562, version 5; `uuid.uuid5` gives the same and makes two objects on the way.
+    return UUID(bytes=sha1(_NAMESPACE.bytes + text.encode(), usedforsecurity=False).digest()[:16], version=5)
 
 
 def event_id(subject_id: UUID, message_type: str, *more: str) -> UUID:

@@ -27,7 +27,7 @@ SERVICES = ("gateway", "fraud", "transfer", "ledger", "audit")
 # Whose views each service reads.
 READS: Mapping[str, tuple[str, ...]] = {
     "gateway": ("fraud", "transfer", "ledger", "audit"),
-    "fraud": ("transfer",),
+    "fraud": ("transfer", "audit"),
     "transfer": ("ledger", "audit", "fraud"),
     "ledger": (),
     "audit": (),

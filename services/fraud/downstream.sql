@@ -1,4 +1,7 @@
--- What the reconciler asks of transfer's view.
+-- What the reconciler asks of the other services' views.
 
--- name: present
+-- name: settled
 SELECT id FROM transfer.transaction_ids WHERE id = ANY($1::uuid[]);
+
+-- name: audited
+SELECT event_id FROM audit.recorded_events WHERE event_id = ANY($1::uuid[]);

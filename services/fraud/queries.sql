@@ -57,14 +57,13 @@ SELECT xid, place FROM watermark;
 -- Forwards only: two processes may have swept at different speeds.
 UPDATE watermark SET xid = $1, place = $2 WHERE (xid, place) < ($1, $2);
 
--- name: horizon
--- Every transaction below it has ended; so none can still commit a row behind a watermark that stands below it.
-SELECT pg_snapshot_xmin(pg_current_snapshot());
-
 -- name: decisions_from
--- From a position (inclusive) up to a horizon; `age_s` tells how long ago each was decided.
+-- From a position (inclusive). Below the oldest running transaction none can still commit a row, so a watermark there
+-- never passes one. `age_s` tells how long ago each was decided.
 SELECT xid, place, transfer_id, extract(epoch FROM clock_timestamp() - decided_at)::float8 AS age_s
-  FROM decisions WHERE (xid, place) >= ($1, $2) AND xid < $3 ORDER BY xid, place LIMIT $4;
+  FROM decisions
+ WHERE (xid, place) >= ($1, $2) AND (NOT $3::boolean OR xid < pg_snapshot_xmin(pg_current_snapshot()))
+ ORDER BY xid, place LIMIT $4;
 
 -- name: payloads
 -- In the order in which they were decided, so that a batch that is emitted again keeps its order.

@@ -9,7 +9,7 @@ import structlog
 
 from services.fraud.domain import OFF, Limits
 from services.fraud.handlers import handlers
-from services.fraud.reconcile import LOCK_KEY, Bounds, Reconcile, open_transfer
+from services.fraud.reconcile import LOCK_KEY, Decisions, open_downstream
 from services.fraud.settings import PREFIX, Settings
 from services.fraud.store import Store
 from shared.contracts.gateway import TransferRequested
@@ -20,7 +20,7 @@ from shared.messaging.consumer import Bounds as ConsumerBounds
 from shared.messaging.consumer import Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
-from shared.messaging.reconciler import Reconciler
+from shared.messaging.reconciler import Bounds, Reconciler, Sweep
 from shared.runtime import Worker
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
                 connections_max=settings.database_connections_max,
             )
         )
-        transfer = await stack.enter_async_context(open_transfer(settings))
+        downstream = await stack.enter_async_context(open_downstream(settings))
         # Apart, so that a broker that blocks publishers still takes our acknowledgements.
         consuming = Link(settings.amqp_url, name="fraud consume")
         publishing = Link(settings.amqp_url, name="fraud publish")
@@ -56,10 +56,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         ]
         consumers.append(dead_letter_consumer(consuming, publisher, letters, "fraud", table))
         sweep_bounds = Bounds(grace_s=settings.reconcile_grace_s, items_max=settings.reconcile_items_max)
-        reconcile = Reconcile(database, transfer, publisher, sweep_bounds)
-        reconciler = Reconciler(database, reconcile.sweep, lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)
-        publishing.on_connect(reconcile.expect_loss)
-        publishing.on_connect(reconciler.wake)
+        sweep = Sweep(Decisions(database, downstream), publisher, sweep_bounds)
+        reconciler = Reconciler(database, [sweep], lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)
+        publishing.on_connect(reconciler.on_connect)
         yield Worker(
             http_host=settings.http_host,
             http_port=settings.http_port,

@@ -30,13 +30,14 @@ def _min_amount(text: str) -> AmountLimit | None:
 class Settings(WorkerSettings):
     """Fraud's settings. Amounts in major units, windows roll over 24 hours and one hour; other times in seconds.
 
-    The address of transfer's views serves the reconciler alone.
+    The addresses of transfer's and audit's views serve the reconciler alone.
     """
 
     http_port: int = pydantic.Field(default=8082, ge=0, le=65535)
     # Two consumers, the reconciler with the session that holds its lock, and the health checks.
     database_connections_max: int = pydantic.Field(default=6, ge=2, le=100)
     transfer_url: str
+    audit_url: str
     max_amount: Annotated[AmountLimit | None, pydantic.PlainValidator(_max_amount)] = _max_amount(_MAX_AMOUNT)
     max_daily_amount: Annotated[AmountLimit | None, pydantic.PlainValidator(_max_daily_amount)] = _max_daily_amount(
         _MAX_DAILY_AMOUNT
@@ -72,4 +73,5 @@ def settings_from(environment: Environment) -> Settings:
         database_url=postgres_url(environment, "fraud"),
         amqp_url=amqp_url(environment, "fraud"),
         transfer_url=reads_postgres_url(environment, "fraud", "transfer"),
+        audit_url=reads_postgres_url(environment, "fraud", "audit"),
     )

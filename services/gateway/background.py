@@ -10,6 +10,7 @@ import structlog
 
 from services.gateway.errors import OutcomeUnknown
 from shared.database import is_transient
+from shared.errors import PoisonError
 from shared.messaging.publisher import TopologyMissing
 
 log = structlog.get_logger(__name__)
@@ -19,8 +20,8 @@ _NOT_MIGRATED = frozenset({"42P01", "3F000", "42501"})
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same work may succeed later, when a server is back or its schema is there."""
-    if is_transient(error) or isinstance(error, OutcomeUnknown | TopologyMissing):
+    """Whether the same work may succeed later: when a server is back, its schema is there, or another release runs."""
+    if is_transient(error) or isinstance(error, OutcomeUnknown | TopologyMissing | PoisonError):
         return True
     return getattr(error, "sqlstate", None) in _NOT_MIGRATED
 

@@ -43,6 +43,7 @@ from services.gateway.routes.operators import OperatorRoutes
 from services.gateway.routes.transfers import TransferRoutes
 from services.gateway.settings import Settings
 from services.gateway.sweeper import Sweeper
+from services.gateway.verifier import Verifier
 from shared.database import Database, open_database
 from shared.messaging.connection import Link
 from shared.messaging.publisher import Publisher
@@ -116,67 +117,107 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
 
 
-def _wired(settings: Settings, outside: _Outside) -> Gateway:
-    store = IdentityStore(outside.databases["identity"])
-    activities = Activities(outside.databases["identity"], store, outside.publishing, outside.activity_publisher)
-    addresses, tokens = (
-        ClientAddresses(settings.trusted_proxies),
-        Tokens(settings.jwt_secret.get_secret_value(), settings.jwt_ttl_s),
-    )
-    callers = Callers(tokens, store, addresses)
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What the routes are made of."""
+
+    store: IdentityStore
+    tokens: Tokens
+    callers: Callers
+    activities: Activities
+    records: Records
+    refusals: Refusals
+    transfer_reads: TransferReads
+    accounts: AccountReads
+    ledger: LedgerReads
+    requests: Requests
+    sweeper: Sweeper
+    outcomes: Outcomes
+
+
+def _parts(settings: Settings, outside: _Outside) -> _Parts:
+    databases = outside.databases
+    store = IdentityStore(databases["identity"])
+    tokens = Tokens(settings.jwt_secret.get_secret_value(), settings.jwt_ttl_s)
+    activities = Activities(databases["identity"], store, outside.publishing, outside.activity_publisher)
     limit, window_s = settings.ip_rate_limit, settings.ip_rate_window_s
     records = Records(outside.redis, settings.instance, ip_rate_limit=limit, ip_rate_window_s=window_s)
-    refusals = Refusals(outside.redis, activities, limit=limit, window_s=window_s)
-    transfer_reads = TransferReads(outside.databases["transfer"], outside.databases["fraud"])
-    accounts = AccountReads(outside.databases["transfer"])
-    ledger = LedgerReads(
-        outside.databases["ledger"], outside.databases["transfer"], accounts, lag_max_s=settings.ledger_max_lag_s
-    )
+    transfer_reads = TransferReads(databases["transfer"], databases["fraud"])
+    accounts = AccountReads(databases["transfer"])
     requests = Requests(outside.publishing, outside.publisher)
     sweeper = Sweeper(records, requests, transfer_reads)
-    outcomes = Outcomes(sweeper.unawaited)
-    replies = ReplyQueue(outside.replying, settings.instance, outcomes.receive)
-    carrying = (settings.instance, records, requests, outcomes, transfer_reads, refusals)
+    return _Parts(
+        store=store,
+        tokens=tokens,
+        callers=Callers(tokens, store, ClientAddresses(settings.trusted_proxies)),
+        activities=activities,
+        records=records,
+        refusals=Refusals(outside.redis, activities, limit=limit, window_s=window_s),
+        transfer_reads=transfer_reads,
+        accounts=accounts,
+        ledger=LedgerReads(databases["ledger"], databases["transfer"], accounts, lag_max_s=settings.ledger_max_lag_s),
+        requests=requests,
+        sweeper=sweeper,
+        outcomes=Outcomes(sweeper.unawaited),
+    )
+
+
+def _calls(settings: Settings, outside: _Outside, parts: _Parts) -> list[Call]:
+    """The whole API. Routes are tried in this order: the busiest come first."""
+    reader, callers, activities = Reader(), parts.callers, parts.activities
+    carrying = (
+        settings.instance,
+        parts.records,
+        parts.requests,
+        parts.outcomes,
+        parts.transfer_reads,
+        parts.refusals,
+    )
     transfers, batches = Transfers(*carrying), Batches(*carrying)
-    commands = AccountCommands(settings.instance, requests, outcomes, accounts)
-    reader = Reader()
-    calls: list[Call] = [
-        # Routes are tried in this order: the busiest come first.
-        *TransferRoutes(
-            reader,
-            callers,
-            transfers,
-            batches,
-            TransferLookup(transfer_reads, accounts, records),
-            Timelines(transfer_reads, ledger, outside.databases["audit"]),
-            activities,
-        ).calls(),
-        *AuthRoutes(
-            reader, callers, store, outside.passwords, tokens, LoginThrottle(outside.redis), activities
-        ).calls(),
-        *AccountRoutes(reader, callers, commands, accounts, ledger, activities).calls(),
-        *OperatorRoutes(
-            reader, callers, transfers, batches, Openings(store, commands, batches, accounts, activities), accounts
-        ).calls(),
-        *AdministrationRoutes(callers, commands, accounts, ledger, activities).calls(),
-    ]
-    administrator = Administrator(settings, store, outside.passwords)
-    outside.publishing.on_connect(activities.wake)
+    commands = AccountCommands(settings.instance, parts.requests, parts.outcomes, parts.accounts)
+    openings = Openings(parts.store, commands, batches, parts.accounts, activities)
+    lookup = TransferLookup(parts.transfer_reads, parts.accounts, parts.records)
+    timelines = Timelines(parts.transfer_reads, parts.ledger, outside.databases["audit"])
+    throttle = LoginThrottle(outside.redis)
+    tables = (
+        TransferRoutes(reader, callers, transfers, batches, lookup, timelines, activities),
+        AuthRoutes(reader, callers, parts.store, outside.passwords, parts.tokens, throttle, activities),
+        AccountRoutes(reader, callers, commands, parts.accounts, parts.ledger, activities),
+        OperatorRoutes(reader, callers, transfers, batches, openings, parts.accounts),
+        AdministrationRoutes(callers, commands, parts.accounts, parts.ledger, activities),
+    )
+    return [call for table in tables for call in table.calls()]
+
+
+def _wired(settings: Settings, outside: _Outside) -> Gateway:
+    parts = _parts(settings, outside)
+    sweeper, records = parts.sweeper, parts.records
+    replies = ReplyQueue(outside.replying, settings.instance, parts.outcomes.receive)
+    administrator = Administrator(settings, parts.store, outside.passwords)
+    verifier = Verifier(outside.databases["identity"], parts.accounts, parts.ledger)
+    outside.publishing.on_connect(parts.activities.wake)
     outside.publishing.on_connect(sweeper.broker_connected)
-    checks = _checks(outside, records, replies, administrator)
     return Gateway(
-        app=application(calls, checks),
+        app=application(_calls(settings, outside, parts), _checks(outside, records, replies, administrator)),
         links=(outside.publishing, outside.replying),
         background={
             "replies": replies.run,
-            "outbox relay": activities.run,
+            "outbox relay": parts.activities.run,
             "sweeper": sweeper.run,
             "completions": sweeper.complete,
+            "forget": sweeper.forget,
             "epoch": lambda: repeatedly("epoch", records.check_epoch, every_s=_EPOCH_EVERY_S),
-            "refusals": refusals.run,
+            "refusals": parts.refusals.run,
+            "verifier": verifier.run,
             "administrator": administrator.ensure,
         },
-        drains=(callers.drain, requests.drain, records.drain, transfer_reads.drain, activities.drain),
+        drains=(
+            parts.callers.drain,
+            parts.requests.drain,
+            records.drain,
+            parts.transfer_reads.drain,
+            parts.activities.drain,
+        ),
     )
 
 

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 SWEPT = Counter("remit_swept_records_total", "Due records by what was done about them.", ["done"])
 
 _EVERY_S = 1.0
+_FORGET_EVERY_S = 30.0
 # The global budget: how many records a second one gateway looks at, and with them how much it may publish again.
 _RECORDS_MAX = 200
 _PAUSE_MS = 5_000
@@ -48,7 +49,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def asked_ms(self) -> int:
-        return max(millis(request.instruction.requested_at) for request in self.requests)
+        return max((millis(request.instruction.requested_at) for request in self.requests), default=0)
 
 
 class Sweeper:
@@ -82,12 +83,24 @@ class Sweeper:
         """Sweeps until cancelled."""
         await repeatedly("sweep", self._sweep, every_s=_EVERY_S)
 
+    async def forget(self) -> None:
+        """Lets go of held records whose end another gateway saw, or nobody told; until cancelled."""
+        await repeatedly("forget", self._forget, every_s=_FORGET_EVERY_S)
+
+    async def _forget(self) -> None:
+        held = self._records.longest_held(_RECORDS_MAX)
+        ids = {record.name: [r.instruction.transfer_id for r in requests_of(record.payload)] for record in held}
+        ended = await self._reads.rows([transfer_id for found in ids.values() for transfer_id in found]) if ids else {}
+        for name, transfer_ids in ids.items():
+            if all(transfer_id in ended for transfer_id in transfer_ids):
+                self._records.let_go(name)
+
     async def _sweep(self) -> None:
         await self._records.release_abandoned()
         now_ms, newest_ms, found = await self._records.take_due(_RECORDS_MAX, _PAUSE_MS, _PAUSE_MAX_MS)
         if self._connected and self._requests.is_up:
             self._connected, self._connected_ms = False, now_ms
-        due = [_due(item) for item in found]
+        due = [record for record in map(_due, found) if record is not None]
         if not due:
             return
         rows = await self._rows(due)
@@ -108,12 +121,12 @@ class Sweeper:
                 for view, request in zip(ended, record.requests, strict=True)
             ):
                 return False
-        first = ended[0]
         if record.is_batch:
-            request_id = record.requests[0].instruction.context.request_id
+            # One that holds nothing named unknown sources alone.
+            request_id = record.requests[0].instruction.context.request_id if record.requests else ""
             await self._records.end(record.name, record.fingerprint, 200, request_id.encode(), record.asked_ms)
             SWEPT.labels("completed").inc()
-        elif first is not None and first.fingerprint == record.fingerprint:
+        elif (first := ended[0]) is not None and first.fingerprint == record.fingerprint:
             await end_record(self._records, record.name, first)
             SWEPT.labels("completed").inc()
         else:
@@ -142,12 +155,19 @@ def _belongs_to_another(request: TransferRequested, decision: Any) -> bool:
     return decision is not None and decision.instruction.fingerprint != request.instruction.fingerprint
 
 
-def _due(item: list[Any]) -> Due:
+def _due(item: list[Any]) -> Due | None:
     name, fingerprint, payload, sent, published, _ = item
+    try:
+        requests = requests_of(payload)
+    except msgspec.DecodeError as error:
+        # Written by another release: it stays, and comes again for whoever can read it.
+        SWEPT.labels("unreadable").inc()
+        log.error("record_unreadable", record=name.decode(), error=str(error))
+        return None
     return Due(
         name=name.decode(),
         fingerprint=fingerprint.decode(),
-        requests=requests_of(payload),
+        requests=requests,
         sent_ms=int(sent),
         is_published=published == b"1",
     )

@@ -65,17 +65,24 @@ UPDATE accounts AS a
 -- name: read_watermark
 SELECT xid, id FROM watermarks WHERE name = $1;
 
--- name: write_watermark
-UPDATE watermarks SET xid = $2, id = $3 WHERE name = $1;
+-- name: move_watermark
+-- Forwards only: two processes may have swept at different speeds.
+UPDATE watermarks SET xid = $2, id = $3 WHERE name = $1 AND (xid, id) < ($2, $3);
 
--- name: transactions_beyond
--- Final rows only: no transaction that is still running can add one below its own xid.
-SELECT * FROM transactions
- WHERE (xid, id) > ($1::bigint, $2::uuid) AND ($3::boolean OR xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+-- name: transactions_from
+-- From a position (inclusive). Below the oldest running transaction none can still commit a row, so a watermark there
+-- never passes one.
+SELECT id AS key, xid, extract(epoch FROM clock_timestamp() - settled_at)::float8 AS age_s FROM transactions
+ WHERE (xid, id) >= ($1::bigint, $2::uuid)
+   AND (NOT $3::boolean OR xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
  ORDER BY xid, id LIMIT $4;
 
--- name: commands_beyond
-SELECT command_id, outcome, created_at, xid FROM commands
- WHERE (xid, command_id) > ($1::bigint, $2::uuid)
-   AND ($3::boolean OR xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+-- name: transaction_statuses
+SELECT id, status FROM transactions WHERE id = ANY($1::uuid[]);
+
+-- name: commands_from
+-- As `transactions_from`.
+SELECT command_id AS key, xid, extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_s FROM commands
+ WHERE (xid, command_id) >= ($1::bigint, $2::uuid)
+   AND (NOT $3::boolean OR xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
  ORDER BY xid, command_id LIMIT $4;

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.transfer.handlers import handlers
-from services.transfer.reconcile import LOCK_KEY, Bounds, Reconcile, open_downstream
+from services.transfer.reconcile import LOCK_KEY, Commands, Transactions, open_downstream
 from services.transfer.settings import Settings
 from services.transfer.store import Store
 from shared.contracts.fraud import TransferScreened
@@ -17,7 +17,7 @@ from shared.messaging.consumer import Bounds as ConsumerBounds
 from shared.messaging.consumer import Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
-from shared.messaging.reconciler import Reconciler
+from shared.messaging.reconciler import Bounds, Reconciler, Sweep
 from shared.runtime import Worker
 
 
@@ -33,7 +33,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
                 connections_max=settings.database_connections_max,
             )
         )
-        downstream = await open_downstream(settings, stack)
+        downstream = await stack.enter_async_context(open_downstream(settings))
         # Apart, so that a broker that blocks publishers still takes our acknowledgements.
         consuming = Link(settings.amqp_url, name="transfer consume")
         publishing = Link(settings.amqp_url, name="transfer publish")
@@ -50,9 +50,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         ]
         consumers.append(dead_letter_consumer(consuming, publisher, letters, "transfer", table))
         sweep_bounds = Bounds(grace_s=settings.reconcile_grace_s, items_max=settings.reconcile_items_max)
-        reconcile = Reconcile(database, downstream, publisher, sweep_bounds)
-        reconciler = Reconciler(database, reconcile.sweep, lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)
-        publishing.on_connect(reconciler.wake)
+        sweeps = [
+            Sweep(source, publisher, sweep_bounds)
+            for source in (Transactions(database, downstream), Commands(database, downstream))
+        ]
+        reconciler = Reconciler(database, sweeps, lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)
+        publishing.on_connect(reconciler.on_connect)
         yield Worker(
             http_host=settings.http_host,
             http_port=settings.http_port,

@@ -53,7 +53,7 @@ _READ: dict[str, tuple[str, ...]] = {
         "ledger.entries",
         "audit.logs",
     ),
-    "fraud": ("transfer.transaction_ids",),
+    "fraud": ("transfer.transaction_ids", "audit.recorded_events"),
     "transfer": ("ledger.entry_positions", "audit.recorded_events", "fraud.released"),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +39,7 @@ HELD = Gauge("remit_held_transfers", "Records this gateway has claimed and not s
 
 _TOGETHER_MAX = 500
 _HELD_MAX = 100_000
+_ABANDONED_MAX = 10_000
 _ENDED_KEPT_MS = 24 * 3600 * 1000
 _RELEASED_DUE_MS = 5_000
 _REFUSALS_KEPT_MS = 3_600_000
@@ -95,6 +97,9 @@ class Records:
     def abandon(self, claim: Claim) -> None:
         """The call is over, and nobody knows whether it was claimed or published; the sweeper will find out."""
         record = claim.record
+        if len(self._abandoned) >= _ABANDONED_MAX:
+            # Its lease runs out by itself.
+            return
         self._abandoned[claim.token] = Finish(
             verb="release", name=record.name, fingerprint=record.fingerprint, token=claim.token, status=0
         )
@@ -122,6 +127,13 @@ class Records:
         """It has ended."""
         self._held.pop(name, None)
         HELD.set(len(self._held))
+
+    def longest_held(self, records_max: int) -> list[Record]:
+        """What has been held longest; asked again, the next ones."""
+        names = list(islice(self._held, records_max))
+        for name in names:
+            self._held[name] = self._held.pop(name)
+        return [self._held[name] for name in names]
 
     def held(self, name: str) -> Record | None:
         """The record if this gateway holds it."""

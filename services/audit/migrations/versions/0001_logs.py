@@ -119,10 +119,10 @@ _VIEWS = """
 """
 
 _GRANTS = """
-    GRANT USAGE ON SCHEMA audit TO remit_audit, remit_gateway, remit_transfer;
+    GRANT USAGE ON SCHEMA audit TO remit_audit, remit_gateway, remit_transfer, remit_fraud;
     GRANT SELECT, INSERT ON audit.audit_logs, audit.event_ids, audit.checkpoints TO remit_audit;
     GRANT SELECT ON audit.logs TO remit_gateway;
-    GRANT SELECT ON audit.recorded_events TO remit_transfer;
+    GRANT SELECT ON audit.recorded_events TO remit_transfer, remit_fraud;
 """
 
 
