@@ -1,0 +1,49 @@
+"""Databases as tests use them: several pools at once, as several workers would have them, and a book without a past."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from shared.database import Connection, Database, open_database
+from shared.settings import SCHEMA_OWNERS
+
+
+@asynccontextmanager
+async def several(url: str, *, schema: str, count: int = 4) -> AsyncIterator[list[Database]]:
+    """Pools with one role's address, as so many workers would have them."""
+    async with AsyncExitStack() as stack:
+        opening = (open_database(url, name=f"test {n}", schema=schema) for n in range(count))
+        yield [await stack.enter_async_context(database) for database in opening]
+
+
+async def wipe(owner: Database) -> None:
+    """Empties every schema, as migrations left it. For tests that judge the whole book; no worker may be running."""
+    async with owner.transaction() as connection:
+        tables = await _tables(connection)
+        for table in tables:
+            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        emptied = [table for table in tables if not table.endswith((".accounts", ".watermark", ".watermarks"))]
+        await connection.execute(f"TRUNCATE {', '.join(emptied)}")
+        await connection.execute(
+            """
+            DELETE FROM transfer.accounts WHERE kind <> 'settlement';
+            UPDATE transfer.accounts SET balance_minor = 0, account_seq = 0;
+            UPDATE transfer.watermarks SET xid = DEFAULT, id = DEFAULT;
+            UPDATE fraud.watermark SET xid = DEFAULT, place = DEFAULT;
+            """
+        )
+        for table in tables:
+            await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+async def _tables(connection: Connection) -> list[str]:
+    """Partitions too: their own triggers are not their parent's."""
+    rows = await connection.fetch(
+        """
+        SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+         WHERE schemaname = ANY($1::text[]) AND tablename <> 'alembic_version'
+        """,
+        list(SCHEMA_OWNERS),
+    )
+    return [row[0] for row in rows]
