@@ -68,12 +68,21 @@ class Heard:
         """Everything so far, once it is at least `count` items."""
         async with asyncio.timeout(timeout_s):
             while len(self.items) < count:
-                message = await self._queue.get(no_ack=True, fail=False)
-                if message is None:
+                if not await self._take():
                     await asyncio.sleep(0.02)
-                    continue
-                self.items += read_items(open_header(message.body))
         return self.items
+
+    async def so_far(self) -> list[Message]:
+        """Everything that the broker had taken before this call; what it has confirmed is among that."""
+        while await self._take():
+            pass
+        return self.items
+
+    async def _take(self) -> bool:
+        message = await self._queue.get(no_ack=True, fail=False)
+        if message is not None:
+            self.items += read_items(open_header(message.body))
+        return message is not None
 
 
 @asynccontextmanager

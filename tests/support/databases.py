@@ -17,6 +17,30 @@ async def several(url: str, *, schema: str, count: int = 4) -> AsyncIterator[lis
         yield [await stack.enter_async_context(database) for database in opening]
 
 
+class Inside(Database):
+    """A database as one connection sees it, inside whatever transaction is open there."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(None)  # type: ignore[arg-type]  # the one use of the pool is overridden
+        self._connection_inside = connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        yield self._connection_inside
+
+
+@asynccontextmanager
+async def undone(owner: Database) -> AsyncIterator[Inside]:
+    """A transaction of the owner's that is rolled back at the end: nobody else ever sees what was done in it."""
+    async with owner._connection() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            yield Inside(connection)
+        finally:
+            await transaction.rollback()
+
+
 async def wipe(owner: Database) -> None:
     """Empties every schema, as migrations left it. For tests that judge the whole book; no worker may be running."""
     async with owner.transaction() as connection:
