@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 
 from services.audit.metrics import CHECKPOINT, CHECKPOINTS_LOST
 from services.audit.store import Checkpoint, Store
-from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
 
@@ -80,9 +79,7 @@ class Checkpoints:
         while True:
             try:
                 await self.once()
-            except Exception as error:
-                if not is_transient(error):
-                    raise
+            except Exception as error:  # noqa: BLE001 - a missing checkpoint must not end the audit
                 log.warning("checkpoint_postponed", error=repr(error))
             await asyncio.sleep(self._every_s)
 

@@ -39,6 +39,14 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
 
 
+def is_out_of_step(error: BaseException) -> bool:
+    """Whether the database lacks a table, column or privilege that this release needs (classes 42 and 3F).
+
+    That is a deployment half done, not a fault of what is being written: it is waited for, never failed.
+    """
+    return sqlstate_of(error).startswith(("42", "3F"))
+
+
 def is_unique_violation(error: BaseException) -> bool:
     """Whether a key was taken."""
     return sqlstate_of(error) == "23505"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import structlog
 
-from shared.database.errors import is_transient
+from shared.database.errors import is_out_of_step, is_transient
 from shared.errors import Unavailable
 
 Row = asyncpg.Record
@@ -43,6 +43,20 @@ class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
 
 
+class SchemaOutOfStep(Unavailable):
+    """The database lacks a table, column or privilege that this release needs."""
+
+
+@contextmanager
+def _in_step() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if is_out_of_step(error):
+            raise SchemaOutOfStep(str(error)) from error
+        raise
+
+
 class _Session(asyncpg.Connection):
     """A connection without a reset round trip: nothing here leaves session state behind."""
 
@@ -66,8 +80,9 @@ class Database:
         """
         outer = self._current.get()
         if outer is not None:
-            async with outer.transaction():
-                yield outer
+            with _in_step():
+                async with outer.transaction():
+                    yield outer
             return
         async with self._connection() as connection:
             token = self._current.set(connection)
@@ -86,7 +101,8 @@ class Database:
                 raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
             raise
         try:
-            yield connection
+            with _in_step():
+                yield connection
         finally:
             # Shielded: a cancelled caller must not leave a connection half-released.
             await asyncio.shield(self._pool.release(connection, timeout=_CLOSE_TIMEOUT_S))

@@ -44,7 +44,8 @@ _ALONE_FROM_REDELIVERY = 2
 _TRIES_MAX = 3
 _RPC_TIMEOUT_S = 5.0
 _INTERRUPTIONS: tuple[type[Exception], ...] = (TransientError, TopologyMissing, *BROKER_ERRORS)
-_RECONNECT_PAUSE_S = 0.5
+_PAUSE_FIRST_S = 0.2
+_PAUSE_MAX_S = 10.0
 _SERVER_POLL_S = 1.0
 _WATCHDOG_EVERY_S = 5.0
 
@@ -97,6 +98,7 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._channel: AbstractChannel | None = None
         self._consuming = False
+        self._pause_s = _PAUSE_FIRST_S
 
     def stop(self) -> None:
         """Takes no further batch; `run` returns when the present one is finished."""
@@ -125,7 +127,9 @@ class Consumer:
                 await self._wait_for_server()
             except _INTERRUPTIONS as error:
                 log.warning("consumer_interrupted", queue=self.queue, error=repr(error))
-                await self._unless_stopped(asyncio.sleep(_RECONNECT_PAUSE_S))
+            # Each return of its messages counts towards the broker's limit: what goes on failing is asked less often.
+            await self._unless_stopped(asyncio.sleep(self._pause_s))
+            self._pause_s = min(self._pause_s * 2, _PAUSE_MAX_S)
 
     async def _unless_stopped(self, awaitable: Any) -> None:
         tasks = [
@@ -246,6 +250,7 @@ class Consumer:
         if channel.is_closed:
             raise TransientError("the channel of this batch is gone; its messages come again")
         await batch[-1].message.ack(multiple=True)
+        self._pause_s = _PAUSE_FIRST_S
         return tags[-1]
 
     async def _carry(self, batch: list[_Delivery]) -> Emission:
@@ -271,7 +276,13 @@ class Consumer:
             detail = f"{_TRIES_MAX} tries did not reach an end"
             await self._park([self._letter(item, "attempts_exhausted", detail)])
             return Emission()
-        emission = await carry(self._handlers[item.TYPE], [item])
+        try:
+            emission = await carry(self._handlers[item.TYPE], [item])
+        except ServerDown:
+            # The server's fault, not the item's: this try does not count, if that can be written.
+            with suppress(TransientError):
+                await self._dead_letters.discount_try(item.event_id)
+            raise
         await self._dead_letters.forget(item.event_id)
         return emission
 

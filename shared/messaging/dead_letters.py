@@ -71,6 +71,11 @@ class DeadLetters:
             tries = await connection.fetchval(SQL.count_try, event_id)
         return int(tries)
 
+    async def discount_try(self, event_id: UUID) -> None:
+        """Takes back the last try: it ended for a reason that has nothing to do with the event."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL.discount_try, event_id)
+
     async def forget(self, event_id: UUID) -> None:
         """The event has reached an end; its tries no longer matter."""
         async with self._database.transaction() as connection:

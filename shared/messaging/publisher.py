@@ -22,6 +22,7 @@ from shared.observability.metrics import PUBLISHED, REPLIES_LOST
 
 log = structlog.get_logger(__name__)
 
+_CLOSE_TIMEOUT_S = 1.0
 _NOT_SENT: tuple[type[Exception], ...] = (BrokerUnavailable, *BROKER_ERRORS)
 
 
@@ -56,6 +57,7 @@ class Publisher:
         self._channels: dict[bool, AbstractChannel] = {}
         self._opening = asyncio.Lock()
         self._checked: set[str] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def is_ready(self) -> bool:
         """Whether the broker is connected now."""
@@ -96,7 +98,7 @@ class Publisher:
                 exchange = await channel.get_exchange(topology.exchange_of(message_type), ensure=False)
                 await exchange.publish(packet, message_type, mandatory=True, timeout=self._timeout_s)
         except BROKER_ERRORS as error:
-            await self._drop()
+            self._drop()
             raise BrokerUnavailable(f"not confirmed: {type(error).__name__}") from error
         PUBLISHED.labels(message_type).inc(len(items))
 
@@ -108,7 +110,7 @@ class Publisher:
             try:
                 await channel.declare_queue(queue, passive=True, timeout=self._timeout_s)
             except BROKER_ERRORS as error:
-                await self._drop()
+                self._drop()
                 if "NOT_FOUND" in str(error):
                     raise TopologyMissing(f"queue {queue} does not exist") from error
                 raise
@@ -145,13 +147,18 @@ class Publisher:
                 self._channels[confirms] = channel
             return channel
 
-    async def _drop(self) -> None:
-        # After a failure nothing is known of the channel's confirms; the next publish starts on a new one.
+    def _drop(self) -> None:
+        """After a failure nothing is known of a channel's confirms: the next publish starts on a new one.
+
+        The old ones are closed beside it: a broker that does not answer must not hold up the caller's answer too.
+        """
         channels, self._channels = list(self._channels.values()), {}
         for channel in channels:
-            with suppress(*BROKER_ERRORS):
-                await asyncio.wait_for(channel.close(), 1.0)
+            task = asyncio.create_task(_close(channel), name="publisher channel close")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
-    async def close(self) -> None:
-        """Closes its channels; the link is its owner's."""
-        await self._drop()
+
+async def _close(channel: AbstractChannel) -> None:
+    with suppress(*BROKER_ERRORS):
+        await asyncio.wait_for(channel.close(), _CLOSE_TIMEOUT_S)

@@ -12,5 +12,8 @@ INSERT INTO attempts AS a (event_id, tries) VALUES ($1, 1)
     ON CONFLICT (event_id) DO UPDATE SET tries = a.tries + 1, last_at = clock_timestamp()
 RETURNING tries;
 
+-- name: discount_try
+UPDATE attempts SET tries = tries - 1 WHERE event_id = $1 AND tries > 0;
+
 -- name: forget_tries
 DELETE FROM attempts WHERE event_id = $1;

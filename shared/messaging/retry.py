@@ -22,7 +22,7 @@ from tenacity import (
 )
 
 from shared.contracts.base import Message
-from shared.errors import TransientError
+from shared.errors import TransientError, Unavailable
 from shared.messaging.publisher import Emission
 from shared.observability.metrics import GIVEN_UP, RETRIES
 
@@ -34,7 +34,11 @@ Item = TypeVar("Item", bound=Message)
 
 
 class ServerDown(TransientError):
-    """The database does not answer or refuses writes; the messages go back and wait for it."""
+    """The database does not answer, refuses writes or has another schema; the messages go back and wait for it."""
+
+
+class NotGivenUp(TransientError):
+    """An item failed alone, and its failure could not be written down either; it goes back, and the try counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ async def carry(handler: Handler[Item], items: Sequence[Item]) -> Emission:
 
     Raises:
         ServerDown: the database is away; nothing that was not committed is decided.
+        NotGivenUp: one item can neither be carried nor given up.
     """
     retries = 0
     try:
@@ -90,7 +95,9 @@ async def carry(handler: Handler[Item], items: Sequence[Item]) -> Emission:
 
 
 async def _after_failure(handler: Handler[Item], items: Sequence[Item], error: Exception, attempt: Attempt) -> Emission:
-    if not await handler.is_writable():
+    if isinstance(error, NotGivenUp):
+        raise error
+    if isinstance(error, Unavailable) or not await handler.is_writable():
         raise ServerDown from error
     if len(items) == 1:
         return await _give_up(handler, items[0], error, attempt)
@@ -120,5 +127,4 @@ async def _give_up(handler: Handler[Item], item: Item, error: Exception, attempt
     try:
         return await handler.give_up(item, error, attempt)
     except Exception as failure:
-        # Not even its failure can be written down now. It goes back, and the attempt count bounds how often.
-        raise ServerDown from failure
+        raise NotGivenUp from failure

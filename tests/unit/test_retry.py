@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from shared.contracts.transfer import TransferRefused
-from shared.errors import TransientError
+from shared.errors import TransientError, Unavailable
 from shared.messaging.publisher import Emission
-from shared.messaging.retry import Attempt, Handler, ServerDown, carry
+from shared.messaging.retry import Attempt, Handler, NotGivenUp, ServerDown, carry
 
 
 def item(number: int) -> TransferRefused:
@@ -79,3 +80,21 @@ async def test_nothing_is_failed_because_a_server_is_down() -> None:
     with pytest.raises(ServerDown):
         await carry(desk.handler(), [item(1), item(2)])
     assert desk.given_up == []
+
+
+async def test_an_error_of_the_server_is_never_the_items_fault() -> None:
+    """A missing table or a lost server is waited for, even while a probe can be written."""
+    desk = Desk(lambda *_: Unavailable())
+    with pytest.raises(ServerDown):
+        await carry(desk.handler(), [item(1)])
+    assert desk.given_up == []
+
+
+async def test_an_item_whose_failure_cannot_be_written_goes_back_and_counts() -> None:
+    desk = Desk(lambda *_: ZeroDivisionError())
+
+    async def cannot(*_: object) -> Emission:
+        raise OSError("cannot be written")
+
+    with pytest.raises(NotGivenUp):
+        await carry(replace(desk.handler(), give_up=cannot), [item(1), item(2)])
