@@ -1,6 +1,6 @@
 # Everything one does with a checkout. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset ps logs test check format lock lock-check verify replay-sample replay-amlsim schemas bootstrap bootstrap-dev
+.PHONY: help up down reset ps logs test faults check format lock lock-check verify replay-sample replay-amlsim schemas bootstrap bootstrap-dev
 MAKEFLAGS += --no-print-directory
 
 SHELL := /bin/sh
@@ -34,6 +34,9 @@ logs: bootstrap ## Show the end of each log; S=transfer follows one
 
 test: bootstrap-dev ## Run the tests on servers of their own; T=tests/unit runs a part
 	@$(PYTHON) -m pytest $(T)
+
+faults: bootstrap-dev ## Take parts away from a working Remit: a bounded campaign on a stack of its own
+	@$(PYTHON) -m pytest tests/faults
 
 check: bootstrap-dev ## Run every check but the tests: style, types, layers, dependencies
 	@set -e; for check in \
@@ -69,7 +72,10 @@ lock: bootstrap-dev ## Resolve the requirements anew, with hashes, for Python 3.
 	@.venv/bin/uv $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt >/dev/null
 	@$(MAKE) lock-check
 
-lock-check: bootstrap-dev ## See that wheels of all requirements exist for Python 3.11 and 3.13, and that no host is named
+lock-faults: bootstrap-dev ## Take parts away from a working Remit: a bounded campaign on a stack of its own
+	@$(PYTHON) -m pytest tests/faults
+
+check: bootstrap-dev ## See that wheels of all requirements exist for Python 3.11 and 3.13, and that no host is named
 	@sh deploy/lock-check
 
 bootstrap:
