@@ -10,7 +10,7 @@ from deploy.local.stack import Stack
 from deploy.local.testing import temporary_stack
 from tests.support.bank import Bank
 
-_SETTINGS = {
+SETTINGS = {
     "REMIT_GATEWAY_IP_RATE_LIMIT": "off",
     "REMIT_FRAUD_MAX_HOURLY_COUNT": "off",
     "REMIT_FRAUD_MAX_DAILY_COUNT": "off",
@@ -20,7 +20,7 @@ _SETTINGS = {
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Servers and services of this module's own, to be broken."""
-    with temporary_stack(durable=True, settings=_SETTINGS) as stack:
+    with temporary_stack(durable=True, settings=SETTINGS) as stack:
         stack.start_servers()
         stack.migrate()
         stack.start_services()

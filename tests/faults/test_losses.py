@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -14,55 +12,13 @@ import pytest
 import redis
 
 from deploy.local.stack import Stack
-from remit.invariants import Status as InvariantStatus
-from remit.invariants import check_all
+from tests.support.accepted import END_S, accepted, all_completed, book_is_clean, parties_of, until
 from tests.support.bank import Bank, Session
-
-_END_S = 60.0
-ASYNC = {"Prefer": "respond-async"}
-
-
-def until(fact: Callable[[], bool], *, within_s: float = _END_S) -> None:
-    deadline = time.monotonic() + within_s
-    while not fact():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.1)
-
-
-def accepted(session: Session, source: str, to: str, count: int) -> list[str]:
-    """The ids of so many transfers of 1.00, accepted and not waited for."""
-    answers = [session.transfer(source, to, "1.00", headers=ASYNC) for _ in range(count)]
-    assert {answer.status_code for answer in answers} == {202}
-    return [answer.json()["id"] for answer in answers]
-
-
-def all_completed(session: Session, transfers: Sequence[str]) -> bool:
-    return all(_status(session, transfer) == "completed" for transfer in transfers)
-
-
-def _status(session: Session, transfer: str) -> str:
-    answer = session.call("GET", f"/transfers/{transfer}")
-    # Until every gateway has told a fresh Redis what it holds, an unknown id is 503, never 404.
-    assert answer.status_code in {200, 503}, answer.text
-    return str(answer.json()["status"]) if answer.status_code == 200 else "unknown"
-
-
-def book_is_clean(stack: Stack) -> None:
-    """All invariants of the whole book hold, once ledger and audit have caught up."""
-    deadline = time.monotonic() + _END_S
-    while True:
-        results = asyncio.run(check_all(stack.env))
-        bad = [(r.name, r.figure, r.detail) for r in results if r.status is not InvariantStatus.OK]
-        if not bad:
-            return
-        assert time.monotonic() < deadline, bad
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
 def parties(bank: Bank) -> tuple[Session, str, str]:
-    alice, bob = bank.customer("Alice"), bank.customer("Bob")
-    return alice, bank.funded(alice, "10000.00"), bob.open_account()
+    return parties_of(bank)
 
 
 def test_requests_on_a_broker_that_loses_its_data_are_sent_again(
@@ -142,7 +98,7 @@ def test_a_service_killed_under_load_loses_and_doubles_nothing(
 
 def insist(session: Session, source: str, to: str, key: str) -> int:
     """One transfer of 1.00, asked under the same key until its outcome is known; its status code."""
-    deadline = time.monotonic() + _END_S
+    deadline = time.monotonic() + END_S
     while time.monotonic() < deadline:
         try:
             answer = session.transfer(source, to, "1.00", key=key)
