@@ -72,10 +72,7 @@ lock: bootstrap-dev ## Resolve the requirements anew, with hashes, for Python 3.
 	@.venv/bin/uv $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt >/dev/null
 	@$(MAKE) lock-check
 
-lock-faults: bootstrap-dev ## Take parts away from a working Remit: a bounded campaign on a stack of its own
-	@$(PYTHON) -m pytest tests/faults
-
-check: bootstrap-dev ## See that wheels of all requirements exist for Python 3.11 and 3.13, and that no host is named
+lock-check: bootstrap-dev ## See that wheels of all requirements exist for Python 3.11 and 3.13, and that no host is named
 	@sh deploy/lock-check
 
 bootstrap:
