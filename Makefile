@@ -1,6 +1,6 @@
 # Everything one does with a checkout. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset ps logs test faults check format lock lock-check verify replay-sample replay-amlsim schemas bootstrap bootstrap-dev
+.PHONY: help up down reset ps logs test fuzz faults check format lock lock-check verify replay-sample replay-amlsim schemas bootstrap bootstrap-dev
 MAKEFLAGS += --no-print-directory
 
 SHELL := /bin/sh
@@ -8,8 +8,9 @@ PYTHON := .venv/bin/python
 REMIT := .venv/bin/remit
 LOCAL := $(PYTHON) -m deploy.local
 
-# Options of a target: S=transfer (logs), T=tests/unit (test), DIR=folder (replay-amlsim).
+# Options of a target: S=transfer (logs), T=tests/unit (test), N=60 (fuzz), DIR=folder (replay-amlsim).
 T ?=
+N ?= 60
 LOCK := pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-config --quiet --extra build
 
@@ -37,6 +38,9 @@ test: bootstrap-dev ## Run the tests on servers of their own; T=tests/unit runs 
 
 faults: bootstrap-dev ## Take parts away from a working Remit: a bounded campaign on a stack of its own
 	@$(PYTHON) -m pytest tests/faults
+
+fuzz: bootstrap-dev ## Try the API with random requests, at least 5,000; N=200 tries more
+	@REMIT_FUZZ_EXAMPLES=$(N) $(PYTHON) -m pytest tests/e2e/test_schema.py -o timeout=3600
 
 check: bootstrap-dev ## Run every check but the tests: style, types, layers, dependencies
 	@set -e; for check in \

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from remit import environment
-from remit.commands import migrate, repair, replay, smoke, verify
+from remit.commands import audit, dead_letters, migrate, repair, replay, smoke, verify
 from remit.environment import Settings
 from remit.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNAVAILABLE, EXIT_USAGE, CommandError
 from shared.database.errors import is_transient, sqlstate_of
@@ -23,6 +23,8 @@ _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "replay": (replay, "replay files of accounts and transfers through the API, exactly once"),
     "verify": (verify, "check every invariant over the whole book"),
     "repair": (repair, "emit again what the other services have not seen"),
+    "audit": (audit, "verify the audit log, and put its old months away"),
+    "dead-letters": (dead_letters, "list, look at, replay or discard what the services could not carry"),
 }
 # The SQLSTATEs of a table, a column, a schema or a function that does not exist.
 _NOT_THERE = frozenset({"42P01", "42703", "3F000", "42883"})

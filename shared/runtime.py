@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared.errors import SettingsError
 from shared.messaging.connection import Link
@@ -63,13 +64,14 @@ async def serve_http(
     port: int,
     stop: asyncio.Event,
     drain_timeout_s: int = 10,
+    protocol: type[asyncio.Protocol] = HttpToolsProtocol,
 ) -> None:
     """Serves `app` until `stop`, then lets open requests end, within `drain_timeout_s`."""
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="off",
         access_log=False,

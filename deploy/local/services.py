@@ -41,8 +41,8 @@ _WITHHELD = frozenset(
     {"REMIT_POSTGRES_URL", "REMIT_REDIS_URL", "REMIT_AMQP_URL", "REMIT_AMQP_MANAGEMENT_URL", "REMIT_INFRA"}
     | {"REMIT_API_URL"}
 )
-# Said to one service, but of interest to another: the gateway runs the verifier of the ledger.
-_ALSO_FOR: Mapping[str, str] = {"REMIT_LEDGER_MAX_LAG_S": "gateway"}
+# Said to one service, but of interest to another: the gateway verifies the ledger, and the log by its checkpoints.
+_ALSO_FOR: Mapping[str, str] = {"REMIT_LEDGER_MAX_LAG_S": "gateway", "REMIT_AUDIT_CHECKPOINT_URL": "gateway"}
 FIXED_ENVIRONMENT: Mapping[str, str] = {"PATH": programs.SYSTEM_PATH, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
 # Everything else of the caller's environment stays outside.
 _INHERITED = ("HOME", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "PGSSLROOTCERT")

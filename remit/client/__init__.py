@@ -6,6 +6,7 @@ from remit.client.http import Credentials
 from remit.client.models import (
     Account,
     BatchItem,
+    DeadLetter,
     NewAccount,
     NewTransfer,
     Problem,
@@ -21,6 +22,7 @@ __all__ = [
     "ApiError",
     "BatchItem",
     "Credentials",
+    "DeadLetter",
     "NewAccount",
     "NewTransfer",
     "NotEnded",

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -17,6 +18,7 @@ from remit.client.models import (
     Account,
     BatchAnswer,
     BatchItem,
+    DeadLetter,
     NewAccount,
     NewTransfer,
     Order,
@@ -38,7 +40,10 @@ _CONNECT_TIMEOUT_S = 5.0
 _PAGE_LIMIT = 200
 _STATUS_OF = {"completed": 201, "blocked": 403, "failed": 422}
 
+_ACCEPTED = 202
+
 Body = TypeVar("Body", bound=Order)
+Listed = TypeVar("Listed")
 
 
 class RemitClient:
@@ -105,12 +110,38 @@ class RemitClient:
 
     async def all_accounts(self) -> AsyncIterator[Account]:
         """Every account that is not closed, page by page, as an operator."""
+        async for account in self._pages("/api/v1/admin/accounts", {}, Page[Account]):
+            yield account
+
+    async def dead_letters(self, service: str | None, *, closed_too: bool) -> AsyncIterator[DeadLetter]:
+        """What waits for an operator, newest first, page by page; of one service or of all."""
+        chosen = {"include_resolved": "true" if closed_too else "false", **({"service": service} if service else {})}
+        async for letter in self._pages("/api/v1/admin/dead-letters", chosen, Page[DeadLetter]):
+            yield letter
+
+    async def dead_letter(self, letter_id: str) -> DeadLetter:
+        """One letter, whole."""
+        return (await self._get(_letter_path(letter_id))).read(DeadLetter)
+
+    async def replay_dead_letter(self, letter_id: str) -> tuple[DeadLetter, bool]:
+        """Has its service try again; the letter as it then is, and whether the service has answered."""
+        headers = {"Prefer": f"wait={_WAIT_MAX_S}"}
+        call = Call(method="POST", path=f"{_letter_path(letter_id)}/replay", headers=headers)
+        reply = await self._session.carry(call)
+        return reply.read(DeadLetter), reply.status != _ACCEPTED
+
+    async def discard_dead_letter(self, letter_id: str) -> bool:
+        """Gives it up; whether its service has answered."""
+        call = Call(method="DELETE", path=_letter_path(letter_id), headers={"Prefer": f"wait={_WAIT_MAX_S}"})
+        return (await self._session.carry(call)).status != _ACCEPTED
+
+    async def _pages(self, path: str, chosen: Mapping[str, str], kind: type[Page[Listed]]) -> AsyncIterator[Listed]:
         cursor: str | None = None
         while True:
-            parameters = {"limit": str(_PAGE_LIMIT), **({"cursor": cursor} if cursor else {})}
-            page = (await self._get("/api/v1/admin/accounts", parameters)).read(Page[Account])
-            for account in page.items:
-                yield account
+            parameters = {**chosen, "limit": str(_PAGE_LIMIT), **({"cursor": cursor} if cursor else {})}
+            page = (await self._get(path, parameters)).read(kind)
+            for item in page.items:
+                yield item
             if not (cursor := page.next_cursor):
                 return
 
@@ -177,6 +208,10 @@ async def open_client(
     timeout = httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
     async with httpx.AsyncClient(base_url=api_url, transport=transport, timeout=timeout) as http:
         yield RemitClient(Session(http, credentials, chosen), chosen)
+
+
+def _letter_path(letter_id: str) -> str:
+    return f"/api/v1/admin/dead-letters/{quote(letter_id, safe='')}"
 
 
 def _json(value: object) -> bytes:

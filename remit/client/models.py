@@ -132,6 +132,24 @@ class Verification(Answer, frozen=True, kw_only=True):
     checks: list[Check]
 
 
+class DeadLetter(Answer, frozen=True, kw_only=True):
+    """What a service could not carry. `item_bytes` is the whole item's size; a list shows its beginning."""
+
+    id: str
+    service: str
+    message_type: str
+    reason: str
+    detail: str
+    origin: str
+    item: str
+    item_bytes: int
+    parked_at: datetime
+    times_parked: int
+    resolution: str | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A value that the API is told."""
 

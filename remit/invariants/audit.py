@@ -7,7 +7,8 @@ from uuid import UUID
 from remit.invariants.book import Book
 from remit.invariants.comparison import Difference, Side, compare
 from remit.invariants.result import Result, judged
-from services.audit.verify import LogStatus, verify
+from shared.audit_chain.views import LogViews
+from shared.audit_chain.walk import LogStatus, verify
 from shared.contracts.fraud import TransferScreened
 from shared.contracts.transfer import TransferSettled
 from shared.database import load_queries
@@ -49,7 +50,7 @@ async def audit_ids_derived(book: Book) -> Result:
 
 async def audit_chain(book: Book) -> Result:
     """Every row of the log carries the hash of itself and of the row before it."""
-    found = await verify(book.audit.database)
+    found = await verify(LogViews(book.audit.database))
     breaches = [f"row {found.first_bad.seq}: {found.first_bad.reason}"] if found.first_bad else []
     if found.status is not LogStatus.VERIFIED and not breaches:
         breaches = [f"status {found.status}"]

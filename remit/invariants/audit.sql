@@ -4,26 +4,26 @@
 -- name: check_digests
 SELECT substr(resource_id, 1, 3), count(*),
        bit_xor(('x' || substr(md5(concat_ws('|', resource_id, status)), 1, 16))::bit(64)::bigint)
-  FROM audit.logs
+  FROM audit.logs_ever
  WHERE action = 'FRAUD_CHECK' AND resource_type = 'transaction' AND status <> 'failed' AND resource_id IS NOT NULL
  GROUP BY 1;
 
 -- name: check_rows
 SELECT resource_id, status, false
-  FROM audit.logs
+  FROM audit.logs_ever
  WHERE action = 'FRAUD_CHECK' AND resource_type = 'transaction' AND status <> 'failed'
    AND resource_id COLLATE "C" BETWEEN $1::uuid::text AND $2::uuid::text;
 
 -- name: settlement_digests
 SELECT substr(resource_id, 1, 3), count(*),
        bit_xor(('x' || substr(md5(concat_ws('|', resource_id, status)), 1, 16))::bit(64)::bigint)
-  FROM audit.logs
+  FROM audit.logs_ever
  WHERE action = 'TRANSFER' AND resource_type = 'transaction' AND resource_id IS NOT NULL
  GROUP BY 1;
 
 -- name: settlement_rows
 SELECT resource_id, status, false
-  FROM audit.logs
+  FROM audit.logs_ever
  WHERE action = 'TRANSFER' AND resource_type = 'transaction'
    AND resource_id COLLATE "C" BETWEEN $1::uuid::text AND $2::uuid::text;
 
@@ -53,6 +53,6 @@ SELECT id::text, CASE status WHEN 'completed' THEN 'success' ELSE status END,
 
 -- name: transfer_events
 SELECT event_id, action, resource_id
-  FROM audit.logs
+  FROM audit.logs_ever
  WHERE resource_type = 'transaction' AND resource_id IS NOT NULL
    AND (action = 'TRANSFER' OR action = 'FRAUD_CHECK' AND status <> 'failed');

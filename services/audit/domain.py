@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from services.audit.canonical import clean, details_of, foreign_details_of, utc
+from services.audit.details import clean, details_of, foreign_details_of, utc
 from services.audit.errors import UnknownActivity
+from shared.audit_chain.canonical import Entry
+from shared.contracts.audit import Action, ResourceType, Result
 from shared.contracts.base import Context, Message
 from shared.contracts.fraud import TransferScreened, Verdict
 from shared.contracts.gateway import ActivityRecorded, Instruction
@@ -33,56 +34,6 @@ RESOURCE_ID_CHARACTERS_MAX = 255
 ERROR_CHARACTERS_MAX = 1_000
 
 
-class Action(StrEnum):
-    """What was done."""
-
-    CREATE = "CREATE"
-    UPDATE = "UPDATE"
-    DELETE = "DELETE"
-    RESTORE = "RESTORE"
-    TRANSFER = "TRANSFER"
-    LOGIN = "LOGIN"
-    LOGOUT = "LOGOUT"
-    FRAUD_CHECK = "FRAUD_CHECK"
-    ACCOUNT_ACCESS = "ACCOUNT_ACCESS"
-    ADMIN = "ADMIN"
-
-
-class ResourceType(StrEnum):
-    """What it was done to."""
-
-    USER = "user"
-    ACCOUNT = "account"
-    TRANSACTION = "transaction"
-    AUDIT_LOG = "audit_log"
-    DEAD_LETTER = "dead_letter"
-
-
-class Result(StrEnum):
-    """How it ended: `blocked` by a rule, `failed` for any other reason."""
-
-    SUCCESS = "success"
-    FAILED = "failed"
-    BLOCKED = "blocked"
-
-
-class Entry(NamedTuple):
-    """A row of the log before it has its place in the chain, in the order of the canonical form."""
-
-    event_id: UUID
-    occurred_at: datetime
-    user_id: UUID | None
-    action: str
-    resource_type: str
-    resource_id: str | None
-    status: str
-    ip_address: str | None
-    user_agent: str | None
-    request_id: str
-    details: msgspec.Raw
-    error_message: str | None
-
-
 _VERDICTS: Mapping[Verdict, Result] = {
     Verdict.APPROVED: Result.SUCCESS,
     Verdict.BLOCKED: Result.BLOCKED,
@@ -98,6 +49,8 @@ _OPERATIONS: Mapping[str, Action] = {
     "rename": Action.UPDATE,
     "close": Action.DELETE,
     "restore": Action.RESTORE,
+    "hide_transfer": Action.DELETE,
+    "restore_transfer": Action.RESTORE,
 }
 
 
@@ -164,10 +117,16 @@ def _of_changed(event: AccountChanged) -> Entry:
         event.event_id,
         event.occurred_at,
         event.context,
-        (action, ResourceType.ACCOUNT, str(event.account_id), Result.SUCCESS if applied else Result.FAILED),
+        (action, *_subject(event), Result.SUCCESS if applied else Result.FAILED),
         details_of(details),
         None if applied else event.outcome,
     )
+
+
+def _subject(event: AccountChanged) -> tuple[ResourceType, str]:
+    if event.transfer_id is not None:
+        return ResourceType.TRANSACTION, str(event.transfer_id)
+    return ResourceType.ACCOUNT, str(event.account_id)
 
 
 def _of_activity(event: ActivityRecorded) -> Entry:

@@ -43,28 +43,3 @@ SELECT seq, hash FROM (SELECT seq, hash FROM audit.audit_logs ORDER BY seq DESC 
 SELECT checkpoint.seq, checkpoint.hash, checkpoint.recorded_at,
        (SELECT coalesce(max(seq), 0) FROM audit.audit_logs) AS tip_seq
   FROM audit.checkpoints AS checkpoint ORDER BY checkpoint.seq DESC LIMIT 1;
-
--- name: extent
--- How far the chain must reach: everything that is known to have been recorded, by whatever still says so.
-SELECT greatest((SELECT max(seq) FROM audit.audit_logs),
-                (SELECT max(seq) FROM audit.event_ids),
-                (SELECT max(seq) FROM audit.checkpoints), 0);
-
--- name: hash_at
--- Where a walk begins in the middle: at a row, or at a checkpoint that outlived the row's partition.
-SELECT hash FROM audit.audit_logs WHERE seq = $1
- UNION ALL
-SELECT hash FROM audit.checkpoints WHERE seq = $1
- LIMIT 1;
-
--- name: logs_between
--- By ranges of seq, not by a limit: a row that stands twice cannot hide on a page's edge.
-SELECT seq, recorded_at, hash, event_id, occurred_at, user_id, action, resource_type,
-       resource_id, status, ip_address, user_agent, request_id, details::text, error_message
-  FROM audit.audit_logs WHERE seq > $1 AND seq <= $2 ORDER BY seq, recorded_at;
-
--- name: event_ids_between
-SELECT seq, event_id FROM audit.event_ids WHERE seq > $1 AND seq <= $2;
-
--- name: checkpoints_between
-SELECT seq, hash FROM audit.checkpoints WHERE seq > $1 AND seq <= $2;

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
-from services.audit.checkpoints import Checkpoints, open_stream
+from services.audit.checkpoints import Checkpoints
+from services.audit.dead_letters import finality
 from services.audit.handlers import QUEUE, handlers
 from services.audit.settings import Settings
 from services.audit.store import Store
+from shared.audit_chain.stream import CheckpointStream, open_stream
+from shared.contracts import topology
 from shared.database import open_database
 from shared.messaging.connection import Link
 from shared.messaging.consumer import Bounds, Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
+from shared.messaging.replaying import replaying
 from shared.runtime import Worker
+
+
+def _stream(url: str | None) -> AbstractAsyncContextManager[CheckpointStream | None]:
+    return nullcontext() if url is None else open_stream(url)
 
 
 @asynccontextmanager
@@ -27,13 +35,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             schema="audit",
             connections_max=settings.database_connections_max,
         ) as database,
-        open_stream(settings.checkpoint_url) as stream,
+        _stream(settings.checkpoint_url) as stream,
     ):
         # One link: audit publishes nothing, so nothing can block its acknowledgements.
         link = Link(settings.amqp_url, name="audit consume")
         publisher = Publisher(link, timeout_s=settings.publish_timeout_s)
         letters, store = DeadLetters(database), Store(database)
         table = handlers(database, store, letters)
+        replays = replaying(database, letters, table, finality(database))
         bounds = Bounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
         checkpoints = Checkpoints(store, stream, every_s=settings.checkpoint_every_s)
         yield Worker(
@@ -42,7 +51,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             links=[link],
             consumers=[
                 Consumer(link, publisher, letters, QUEUE, table, bounds),
-                dead_letter_consumer(link, publisher, letters, "audit", table),
+                Consumer(link, publisher, letters, topology.command_queue("audit"), replays, bounds),
+                dead_letter_consumer(link, publisher, letters, "audit", {**table, **replays}),
             ],
             checks={"database": database.is_alive, "broker": publisher.is_ready},
             background={"checkpoints": checkpoints.run},

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from services.audit.chain import GENESIS, Tip, body_of, extend
-from services.audit.domain import Entry
+from shared.audit_chain.canonical import DETAILS, Entry
+from shared.audit_chain.chain import GENESIS, Tip, body_of, extend
 from shared.database import Connection, Database, load_queries
 
 SQL = load_queries(__file__)
-
-# The one column that is not stored as it stands in an entry: `jsonb` is written and read as text.
-DETAILS = Entry._fields.index("details")
 
 
 class Checkpoint(NamedTuple):

@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
+from services.fraud.dead_letters import finality
 from services.fraud.domain import OFF, Limits
 from services.fraud.handlers import handlers
 from services.fraud.reconcile import LOCK_KEY, Decisions, open_downstream
 from services.fraud.settings import PREFIX, Settings
 from services.fraud.store import Store
-from shared.contracts.gateway import TransferRequested
+from shared.contracts import topology
+from shared.contracts.gateway import DeadLetterCommand, TransferRequested
 from shared.contracts.transfer import TransferSettled
 from shared.database import open_database
 from shared.messaging.connection import Link
@@ -21,6 +23,7 @@ from shared.messaging.consumer import Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
 from shared.messaging.reconciler import Bounds, Reconciler, Sweep
+from shared.messaging.replaying import replaying
 from shared.runtime import Worker
 
 log = structlog.get_logger(__name__)
@@ -45,13 +48,15 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         publishing = Link(settings.amqp_url, name="fraud publish")
         publisher = Publisher(publishing, timeout_s=settings.publish_timeout_s)
         letters = DeadLetters(database)
-        table = handlers(database, Store(database, settings.limits), letters)
+        own = handlers(database, Store(database, settings.limits), letters)
+        table = {**own, **replaying(database, letters, own, finality(database))}
         bounds = ConsumerBounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
         consumers = [
             Consumer(consuming, publisher, letters, queue, {message_type: table[message_type]}, bounds)
             for queue, message_type in (
                 ("fraud.requested", TransferRequested.TYPE),
                 ("fraud.settled", TransferSettled.TYPE),
+                (topology.command_queue("fraud"), DeadLetterCommand.TYPE),
             )
         ]
         consumers.append(dead_letter_consumer(consuming, publisher, letters, "fraud", table))

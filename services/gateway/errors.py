@@ -43,6 +43,12 @@ class MalformedJson(Problem):
     status, code = 400, "malformed_json"
 
 
+class MalformedRequest(Problem):
+    """This is no HTTP request: its method, target or a header is malformed."""
+
+    status, code = 400, "malformed_request"
+
+
 class KeyMissing(Problem):
     """This call needs the header Idempotency-Key."""
 
@@ -82,6 +88,14 @@ class NotFound(Problem):
     status, code = 404, "not_found"
 
 
+class UserNotFound(NotFound):
+    """No such user."""
+
+
+class DeadLetterNotFound(NotFound):
+    """No such dead letter."""
+
+
 class AccountNotFound(Problem):
     """No such account."""
 
@@ -116,6 +130,24 @@ class AccountNotEmpty(Problem):
     """Only an empty account can be deleted."""
 
     status, code = 409, "account_not_empty"
+
+
+class DeadLetterResolved(Problem):
+    """This letter was closed before, the other way."""
+
+    status, code = 409, "dead_letter_resolved"
+
+
+class OwnAccess(Problem):
+    """Nobody takes the role or the access of an operator from himself; another operator can."""
+
+    status, code = 409, "own_access"
+
+
+class TransferPending(Problem):
+    """This transfer has not ended yet; only one that has can be deleted."""
+
+    status, code = 409, "transfer_pending"
 
 
 class ContentTooLarge(Problem):

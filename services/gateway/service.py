@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from services.gateway.background import repeatedly
 from services.gateway.calls.accounts import AccountCommands
 from services.gateway.calls.batches import Batches
+from services.gateway.calls.dead_letters import DeadLetterActs
 from services.gateway.calls.openings import Openings
 from services.gateway.calls.outcomes import Outcomes
 from services.gateway.calls.publishing import Requests
@@ -21,8 +22,10 @@ from services.gateway.calls.transfers import Transfers
 from services.gateway.http.addresses import ClientAddresses
 from services.gateway.http.application import application
 from services.gateway.http.openapi import Call
+from services.gateway.http.protocol import Protocol
 from services.gateway.http.reading import Reader
 from services.gateway.http.tokens import Tokens
+from services.gateway.idempotency.leases import Leases
 from services.gateway.idempotency.records import Records
 from services.gateway.idempotency.redis import Redis, open_redis
 from services.gateway.idempotency.throttle import LoginThrottle
@@ -32,18 +35,28 @@ from services.gateway.identity.callers import Callers
 from services.gateway.identity.passwords import Passwords
 from services.gateway.identity.store import IdentityStore
 from services.gateway.reads.accounts import AccountReads
+from services.gateway.reads.audit_log import AuditLogReads
+from services.gateway.reads.dead_letters import DeadLetterReads
+from services.gateway.reads.fraud_stats import FraudStatsReads
 from services.gateway.reads.ledger import LedgerReads
 from services.gateway.reads.lookup import TransferLookup
 from services.gateway.reads.timeline import Timelines
 from services.gateway.reads.transfers import TransferReads
 from services.gateway.routes.accounts import AccountRoutes
 from services.gateway.routes.administration import AdministrationRoutes
+from services.gateway.routes.audit import AuditRoutes
 from services.gateway.routes.auth import AuthRoutes
+from services.gateway.routes.dead_letters import SERVICES, DeadLetterRoutes
+from services.gateway.routes.deletions import DeletionRoutes
+from services.gateway.routes.fraud import FraudRoutes
 from services.gateway.routes.operators import OperatorRoutes
 from services.gateway.routes.transfers import TransferRoutes
+from services.gateway.routes.users import UserRoutes
 from services.gateway.settings import Settings
 from services.gateway.sweeper import Sweeper
 from services.gateway.verifier import Verifier
+from shared.audit_chain.stream import CheckpointStream, open_stream
+from shared.audit_chain.views import LogViews
 from shared.database import Database, open_database
 from shared.messaging.connection import Link
 from shared.messaging.publisher import Publisher
@@ -76,6 +89,7 @@ class _Outside:
 
     databases: Mapping[str, Database]
     redis: Redis
+    checkpoints: CheckpointStream
     passwords: Passwords
     publishing: Link
     replying: Link
@@ -100,6 +114,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             for schema in _SCHEMAS
         }
         redis = await stack.enter_async_context(open_redis(settings.redis_url, timeout_s=settings.redis_timeout_s))
+        checkpoints = await stack.enter_async_context(open_stream(settings.checkpoint_url))
         passwords = Passwords(threads=settings.password_threads, waiting_max=settings.password_waiting_max)
         stack.callback(passwords.close)
         publishing = Link(settings.amqp_url, name="gateway publish")
@@ -108,6 +123,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             _Outside(
                 databases=databases,
                 redis=redis,
+                checkpoints=checkpoints,
                 passwords=passwords,
                 publishing=publishing,
                 replying=Link(settings.amqp_url, name="gateway replies"),
@@ -130,6 +146,7 @@ class _Parts:
     transfer_reads: TransferReads
     accounts: AccountReads
     ledger: LedgerReads
+    dead_letters: DeadLetterReads
     requests: Requests
     sweeper: Sweeper
     outcomes: Outcomes
@@ -149,13 +166,14 @@ def _parts(settings: Settings, outside: _Outside) -> _Parts:
     return _Parts(
         store=store,
         tokens=tokens,
-        callers=Callers(tokens, store, ClientAddresses(settings.trusted_proxies)),
+        callers=Callers(tokens, store, ClientAddresses(settings.trusted_proxies), activities),
         activities=activities,
         records=records,
         refusals=Refusals(outside.redis, activities, limit=limit, window_s=window_s),
         transfer_reads=transfer_reads,
         accounts=accounts,
         ledger=LedgerReads(databases["ledger"], databases["transfer"], accounts, lag_max_s=settings.ledger_max_lag_s),
+        dead_letters=DeadLetterReads({service: databases[service] for service in SERVICES}),
         requests=requests,
         sweeper=sweeper,
         outcomes=Outcomes(sweeper.unawaited),
@@ -174,17 +192,26 @@ def _calls(settings: Settings, outside: _Outside, parts: _Parts) -> list[Call]:
         parts.refusals,
     )
     transfers, batches = Transfers(*carrying), Batches(*carrying)
-    commands = AccountCommands(settings.instance, parts.requests, parts.outcomes, parts.accounts)
-    openings = Openings(parts.store, commands, batches, parts.accounts, activities)
+    commands = AccountCommands(
+        settings.instance, parts.requests, parts.outcomes, parts.accounts, Leases(outside.redis, settings.instance)
+    )
+    openings = Openings(parts.store, commands, batches, activities)
     lookup = TransferLookup(parts.transfer_reads, parts.accounts, parts.records)
-    timelines = Timelines(parts.transfer_reads, parts.ledger, outside.databases["audit"])
+    audit = outside.databases["audit"]
+    timelines = Timelines(parts.transfer_reads, parts.ledger, audit)
+    letter_acts = DeadLetterActs(parts.requests, parts.dead_letters, parts.store, activities)
     throttle = LoginThrottle(outside.redis)
     tables = (
         TransferRoutes(reader, callers, transfers, batches, lookup, timelines, activities),
         AuthRoutes(reader, callers, parts.store, outside.passwords, parts.tokens, throttle, activities),
         AccountRoutes(reader, callers, commands, parts.accounts, parts.ledger, activities),
         OperatorRoutes(reader, callers, transfers, batches, openings, parts.accounts),
+        DeadLetterRoutes(callers, parts.dead_letters, letter_acts, activities),
+        UserRoutes(reader, callers, parts.store, activities),
+        DeletionRoutes(callers, commands, lookup, parts.transfer_reads, activities),
         AdministrationRoutes(callers, commands, parts.accounts, parts.ledger, activities),
+        AuditRoutes(callers, AuditLogReads(audit), LogViews(audit), outside.checkpoints, activities),
+        FraudRoutes(callers, FraudStatsReads(outside.databases["fraud"]), activities),
     )
     return [call for table in tables for call in table.calls()]
 
@@ -209,6 +236,7 @@ def _wired(settings: Settings, outside: _Outside) -> Gateway:
             "epoch": lambda: repeatedly("epoch", records.check_epoch, every_s=_EPOCH_EVERY_S),
             "refusals": parts.refusals.run,
             "verifier": verifier.run,
+            "dead letters": parts.dead_letters.watch,
             "administrator": administrator.ensure,
         },
         drains=(
@@ -260,6 +288,7 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
                 port=settings.http_port,
                 stop=stop,
                 drain_timeout_s=settings.drain_timeout_s,
+                protocol=Protocol,
             )
             log.info("stopping")
             await _drain(gateway)

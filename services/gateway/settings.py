@@ -44,6 +44,8 @@ class Settings(SettingsModel):
     audit_url: str
     redis_url: str
     amqp_url: str
+    # Where audit tells its checkpoints; the gateway reads them there.
+    checkpoint_url: str = pydantic.Field(pattern=r"^(redis|rediss|unix)://")
     jwt_secret: pydantic.SecretStr = pydantic.Field(min_length=32)
     jwt_ttl_s: int = pydantic.Field(default=900, ge=1, le=86_400)
     admin_email: str | None = pydantic.Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)
@@ -82,6 +84,7 @@ _VARIABLES = {
     "http_port": f"{_PREFIX}PORT",
     "redis_url": "REMIT_REDIS_URL",
     "ledger_max_lag_s": "REMIT_LEDGER_MAX_LAG_S",
+    "checkpoint_url": "REMIT_AUDIT_CHECKPOINT_URL",
 }
 
 
@@ -104,7 +107,8 @@ def settings_from(environment: Environment) -> Settings:
         for field, name in names.items()
         if field not in addresses and environment.get(name, "").strip()
     }
-    settings = build(Settings, {"instance": _drawn_instance(), **read, **addresses}, names)
+    made = {"instance": _drawn_instance(), "checkpoint_url": addresses["redis_url"]}
+    settings = build(Settings, {**made, **read, **addresses}, names)
     if settings.ip_rate_limit is None:
         log.warning("ip_rate_limit_off", variable=names["ip_rate_limit"])
     return settings

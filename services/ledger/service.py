@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from services.ledger.dead_letters import finality
 from services.ledger.handlers import QUEUE, handlers
 from services.ledger.settings import Settings
 from services.ledger.store import Store
+from shared.contracts import topology
 from shared.database import open_database
 from shared.messaging.connection import Link
 from shared.messaging.consumer import Bounds, Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
+from shared.messaging.replaying import replaying
 from shared.runtime import Worker
 
 
@@ -30,6 +33,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         publisher = Publisher(link, timeout_s=settings.publish_timeout_s)
         letters = DeadLetters(database)
         table = handlers(database, Store(database), letters)
+        replays = replaying(database, letters, table, finality(database))
         bounds = Bounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
         yield Worker(
             http_host=settings.http_host,
@@ -37,7 +41,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             links=[link],
             consumers=[
                 Consumer(link, publisher, letters, QUEUE, table, bounds),
-                dead_letter_consumer(link, publisher, letters, "ledger", table),
+                Consumer(link, publisher, letters, topology.command_queue("ledger"), replays, bounds),
+                dead_letter_consumer(link, publisher, letters, "ledger", {**table, **replays}),
             ],
             checks={"database": database.is_alive, "broker": publisher.is_ready},
             background={},

@@ -182,7 +182,7 @@ def differing_fields(first: Instruction, other: Instruction) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended, and the account it leaves; `writes` where the account's row changed."""
+    """How a command ended, and the account it leaves; `writes` where a row changed."""
 
     outcome: CommandOutcome
     account: AccountState | None = None
@@ -232,6 +232,20 @@ def restored(existing: AccountState | None, *, owner_id: UUID | None, now: datet
     if not existing.is_deleted:
         return CommandResult(CommandOutcome.APPLIED, existing)
     return _changed(existing, now, is_deleted=False)
+
+
+def hidden(is_deleted: bool | None) -> CommandResult:
+    """A transfer that has ended, out of every list. One that is hidden already is gone; None is no row at all."""
+    if is_deleted is None or is_deleted:
+        return CommandResult(CommandOutcome.TRANSFER_NOT_FOUND)
+    return CommandResult(CommandOutcome.APPLIED, writes=True)
+
+
+def shown(is_deleted: bool | None) -> CommandResult:
+    """A hidden transfer, back; showing one that was never hidden changes nothing."""
+    if is_deleted is None:
+        return CommandResult(CommandOutcome.TRANSFER_NOT_FOUND)
+    return CommandResult(CommandOutcome.APPLIED, writes=is_deleted)
 
 
 def _belongs(account: AccountState, owner_id: UUID | None) -> bool:

@@ -62,6 +62,17 @@ UPDATE accounts AS a
     AS n (id, name, version, updated_at, is_deleted)
  WHERE a.id = n.id;
 
+-- name: lock_transactions
+-- After the accounts, ordered by id. Settling never locks a row that is there, so the two cannot deadlock.
+SELECT id, is_deleted FROM transactions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: write_transactions
+-- What commands change: whether lists and reads by id show the transfer. Everything else in its row is final.
+UPDATE transactions AS t
+   SET is_deleted = n.is_deleted, deleted_at = CASE WHEN n.is_deleted THEN $3::timestamptz END
+  FROM unnest($1::uuid[], $2::boolean[]) AS n (id, is_deleted)
+ WHERE t.id = n.id;
+
 -- name: read_watermark
 SELECT xid, id FROM watermarks WHERE name = $1;
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from services.transfer.dead_letters import finality
 from services.transfer.handlers import handlers
 from services.transfer.reconcile import LOCK_KEY, Commands, Transactions, open_downstream
 from services.transfer.settings import Settings
 from services.transfer.store import Store
+from shared.contracts import topology
 from shared.contracts.fraud import TransferScreened
-from shared.contracts.gateway import AccountCommand
+from shared.contracts.gateway import AccountCommand, DeadLetterCommand
 from shared.database import open_database
 from shared.messaging.connection import Link
 from shared.messaging.consumer import Bounds as ConsumerBounds
@@ -18,6 +20,7 @@ from shared.messaging.consumer import Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
 from shared.messaging.reconciler import Bounds, Reconciler, Sweep
+from shared.messaging.replaying import replaying
 from shared.runtime import Worker
 
 
@@ -39,13 +42,15 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         publishing = Link(settings.amqp_url, name="transfer publish")
         publisher = Publisher(publishing, timeout_s=settings.publish_timeout_s)
         letters = DeadLetters(database)
-        table = handlers(database, Store(database), letters)
+        own = handlers(database, Store(database), letters)
+        table = {**own, **replaying(database, letters, own, finality(database))}
         bounds = ConsumerBounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
         consumers = [
             Consumer(consuming, publisher, letters, queue, {message_type: table[message_type]}, bounds)
             for queue, message_type in (
                 ("transfer.screened", TransferScreened.TYPE),
                 ("transfer.account_commands", AccountCommand.TYPE),
+                (topology.command_queue("transfer"), DeadLetterCommand.TYPE),
             )
         ]
         consumers.append(dead_letter_consumer(consuming, publisher, letters, "transfer", table))

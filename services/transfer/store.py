@@ -9,18 +9,11 @@ from uuid import UUID
 import msgspec
 
 from services.transfer import domain, rows
-from services.transfer.domain import Account, Book, CommandResult
+from services.transfer.commands import CommandBatch, transfer_id_of
+from services.transfer.domain import Account, Book
 from shared.contracts.fraud import TransferScreened
-from shared.contracts.gateway import AccountCommand, CloseAccount, OpenAccount, RenameAccount
-from shared.contracts.transfer import (
-    AccountChanged,
-    AccountKind,
-    AccountState,
-    CommandOutcome,
-    FailureReason,
-    Status,
-    TransferSettled,
-)
+from shared.contracts.gateway import AccountCommand
+from shared.contracts.transfer import AccountChanged, AccountKind, AccountState, FailureReason, Status, TransferSettled
 from shared.database import Connection, Database, Row, load_queries
 
 SQL = load_queries(__file__)
@@ -89,24 +82,37 @@ class Store:
     async def apply(self, commands: Sequence[AccountCommand]) -> list[AccountChanged]:
         """How each command ended, in order; one that was applied before gives the outcome it had then."""
         async with self._database.transaction() as connection:
-            account_ids = sorted({command.account_id for command in commands})
-            locked = await connection.fetch(SQL.lock_account_states, account_ids)
-            accounts = {row["id"]: _account_state(row) for row in locked}
+            accounts, transfers = await self._lock_subjects(connection, commands)
             found = await connection.fetch(SQL.find_commands, [command.command_id for command in commands])
             past = {row["command_id"]: (_command(row["command"]), _changed(row["outcome"])) for row in found}
             now: datetime = await connection.fetchval(SQL.now)
-            batch = _CommandBatch(accounts, past, now)
+            batch = CommandBatch(accounts, transfers, past, now)
             outcomes = [batch.apply(command) for command in commands]
             await self._write_commands(connection, batch)
         return outcomes
 
-    async def _write_commands(self, connection: Connection, batch: _CommandBatch) -> None:
+    async def _lock_subjects(
+        self, connection: Connection, commands: Sequence[AccountCommand]
+    ) -> tuple[dict[UUID, AccountState], dict[UUID, bool]]:
+        """The accounts that the commands name, and whether each transfer they name is hidden; locked in id order."""
+        account_ids = sorted({command.account_id for command in commands if command.account_id is not None})
+        locked = await connection.fetch(SQL.lock_account_states, account_ids)
+        accounts = {row["id"]: _account_state(row) for row in locked}
+        transfer_ids = sorted({i for i in map(transfer_id_of, commands) if i is not None})
+        if not transfer_ids:
+            return accounts, {}
+        shown = await connection.fetch(SQL.lock_transactions, transfer_ids)
+        return accounts, {row["id"]: row["is_deleted"] for row in shown}
+
+    async def _write_commands(self, connection: Connection, batch: CommandBatch) -> None:
         opened = sorted(batch.opened.values(), key=lambda account: account.account_id)
         changed = sorted(batch.changed.values(), key=lambda account: account.account_id)
         if opened:
             await connection.execute(SQL.insert_accounts, *_columns(opened, _OPENED))
         if changed:
             await connection.execute(SQL.write_accounts, *_columns(changed, _CHANGED))
+        if batch.turned:
+            await connection.execute(SQL.write_transactions, list(batch.turned), list(batch.turned.values()), batch.now)
         if batch.fresh:
             fresh = sorted(batch.fresh, key=lambda pair: pair[0].command_id)
             await connection.execute(
@@ -116,77 +122,6 @@ class Store:
                 [_encode(command).decode() for command, _ in fresh],
                 [_encode(outcome).decode() for _, outcome in fresh],
             )
-
-
-class _CommandBatch:
-    """Applies commands in order to locked accounts in memory, and remembers what is to be written."""
-
-    def __init__(
-        self,
-        accounts: dict[UUID, AccountState],
-        past: dict[UUID, tuple[AccountCommand, AccountChanged]],
-        now: datetime,
-    ) -> None:
-        self._accounts = accounts
-        self._past = past
-        self._now = now
-        self.opened: dict[UUID, AccountState] = {}
-        self.changed: dict[UUID, AccountState] = {}
-        self.fresh: list[tuple[AccountCommand, AccountChanged]] = []
-
-    def apply(self, command: AccountCommand) -> AccountChanged:
-        if past := self._past.get(command.command_id):
-            first, outcome = past
-            return outcome if first.fingerprint == command.fingerprint else self._reused(first, command)
-        result = self._decide(command)
-        if result.writes and result.account is not None:
-            self._keep(result.account)
-        outcome = self._outcome(command, result)
-        self._past[command.command_id] = (command, outcome)
-        self.fresh.append((command, outcome))
-        return outcome
-
-    def _keep(self, account: AccountState) -> None:
-        is_new = account.account_id not in self._accounts
-        (self.opened if is_new else self.changed)[account.account_id] = account
-        self._accounts[account.account_id] = account
-
-    def _decide(self, command: AccountCommand) -> CommandResult:
-        existing, operation = self._accounts.get(command.account_id), command.operation
-        if isinstance(operation, OpenAccount):
-            return domain.opened(
-                account_id=command.account_id,
-                owner_id=operation.owner_id,
-                name=operation.name,
-                currency=operation.currency,
-                existing=existing,
-                now=self._now,
-            )
-        if isinstance(operation, RenameAccount):
-            return domain.renamed(existing, owner_id=command.owner_id, name=operation.name, now=self._now)
-        if isinstance(operation, CloseAccount):
-            return domain.closed(existing, owner_id=command.owner_id, now=self._now)
-        return domain.restored(existing, owner_id=command.owner_id, now=self._now)
-
-    def _outcome(self, command: AccountCommand, result: CommandResult) -> AccountChanged:
-        return AccountChanged(
-            command_id=command.command_id,
-            fingerprint=command.fingerprint,
-            account_id=command.account_id,
-            operation=str(command.operation.__struct_config__.tag),
-            outcome=result.outcome,
-            occurred_at=self._now,
-            context=command.context,
-            account=result.account,
-        )
-
-    def _reused(self, first: AccountCommand, command: AccountCommand) -> AccountChanged:
-        """The same key with another payload; the first outcome stays as it is."""
-        names = ("name", "currency", "owner_id")
-        before, after = first.operation, command.operation
-        differing = tuple(name for name in names if getattr(before, name, None) != getattr(after, name, None))
-        outcome = self._outcome(command, CommandResult(CommandOutcome.IDEMPOTENCY_KEY_REUSED))
-        return msgspec.structs.replace(outcome, differing_fields=differing)
 
 
 _OPENED = ("account_id", "owner_id", "name", "currency", "version", "created_at", "updated_at")

@@ -23,6 +23,11 @@ class Message(Data, frozen=True, kw_only=True, omit_defaults=True):
         """The id under which this event is counted once, wherever it arrives however often."""
         raise NotImplementedError
 
+    @property
+    def recipient(self) -> str:
+        """The one service that this message is for; empty where every queue that holds its type gets it."""
+        return ""
+
 
 class Context(Data, frozen=True, kw_only=True, omit_defaults=True):
     """Who asked, from where: travels with every message to every audit row."""

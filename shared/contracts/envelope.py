@@ -12,7 +12,7 @@ import msgspec
 
 from shared.contracts.base import Message
 from shared.contracts.fraud import TransferScreened
-from shared.contracts.gateway import AccountCommand, ActivityRecorded, TransferRequested
+from shared.contracts.gateway import AccountCommand, ActivityRecorded, DeadLetterCommand, TransferRequested
 from shared.contracts.transfer import AccountChanged, TransferRefused, TransferSettled
 from shared.errors import PoisonError
 from shared.ids import random_id
@@ -23,6 +23,7 @@ MESSAGES: Mapping[str, type[Message]] = {
         TransferRequested,
         AccountCommand,
         ActivityRecorded,
+        DeadLetterCommand,
         TransferScreened,
         TransferSettled,
         TransferRefused,

@@ -93,20 +93,33 @@ class RestoreAccount(Data, frozen=True, kw_only=True, tag="restore"):
     """Bring a closed account back."""
 
 
-Operation = OpenAccount | RenameAccount | CloseAccount | RestoreAccount
+class HideTransfer(Data, frozen=True, kw_only=True, tag="hide_transfer"):
+    """Take a transfer that has ended out of lists and reads (soft delete); nothing else changes."""
+
+    transfer_id: UUID
+
+
+class RestoreTransfer(Data, frozen=True, kw_only=True, tag="restore_transfer"):
+    """Show a hidden transfer again."""
+
+    transfer_id: UUID
+
+
+Operation = OpenAccount | RenameAccount | CloseAccount | RestoreAccount | HideTransfer | RestoreTransfer
 
 
 class AccountCommand(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """A change of an account, applied once under `command_id`."""
+    """A change of an account, or of what lists show of a transfer; applied once under `command_id`."""
 
     TYPE: ClassVar[str] = "account.command"
 
     command_id: UUID
     fingerprint: str
-    account_id: UUID
     operation: Operation
     requested_at: datetime
     context: Context
+    # None where the operation names a transfer.
+    account_id: UUID | None = None
     # Who the account must belong to; none where an operator acts on any account.
     owner_id: UUID | None = None
     reply_to: str = ""
@@ -134,3 +147,31 @@ class ActivityRecorded(Message, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def event_id(self) -> UUID:
         return event_id(self.activity_id, self.TYPE)
+
+
+class DeadLetterAct(StrEnum):
+    """What an operator does with a dead letter."""
+
+    REPLAY = "replay"
+    DISCARD = "discard"
+
+
+class DeadLetterCommand(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """An operator's decision on a letter, for the service that parked it. `letter_id` makes it idempotent."""
+
+    TYPE: ClassVar[str] = "dead_letter.command"
+
+    command_id: UUID
+    letter_id: UUID
+    service: str
+    act: DeadLetterAct
+    requested_at: datetime
+    context: Context
+
+    @property
+    def event_id(self) -> UUID:
+        return event_id(self.command_id, self.TYPE)
+
+    @property
+    def recipient(self) -> str:
+        return self.service

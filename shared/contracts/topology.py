@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.fraud import TransferScreened
-from shared.contracts.gateway import AccountCommand, ActivityRecorded, TransferRequested
+from shared.contracts.gateway import AccountCommand, ActivityRecorded, DeadLetterCommand, TransferRequested
 from shared.contracts.transfer import AccountChanged, TransferSettled
 from shared.settings import role_of, role_password
 
@@ -21,12 +21,15 @@ DEAD_LETTER_EXCHANGE = "remit.dead"
 DELIVERY_LIMIT = 100
 
 PUBLISHED: Mapping[str, tuple[str, ...]] = {
-    "gateway": (TransferRequested.TYPE, AccountCommand.TYPE, ActivityRecorded.TYPE),
+    "gateway": (TransferRequested.TYPE, AccountCommand.TYPE, ActivityRecorded.TYPE, DeadLetterCommand.TYPE),
     "fraud": (TransferScreened.TYPE,),
     "transfer": (TransferSettled.TYPE, AccountChanged.TYPE),
     "ledger": (),
     "audit": (),
 }
+
+# Of these types each message is for one service: its routing key names that, and no other service sees it.
+ADDRESSED = frozenset({DeadLetterCommand.TYPE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,21 @@ class QueueSpec:
     name: str
     consumer: str
     types: tuple[str, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The routing keys by which its messages come."""
+        return tuple(routing_key(t, self.consumer if t in ADDRESSED else "") for t in self.types)
+
+
+def routing_key(message_type: str, recipient: str = "") -> str:
+    """The key under which a message is published: its type and, where it is for one service, that."""
+    return f"{message_type}.{recipient}" if recipient else message_type
+
+
+def command_queue(service: str) -> str:
+    """The queue of what operators have decided on the service's dead letters."""
+    return f"{service}.dead_letter_commands"
 
 
 QUEUES: tuple[QueueSpec, ...] = (
@@ -58,6 +76,10 @@ QUEUES: tuple[QueueSpec, ...] = (
             ActivityRecorded.TYPE,
         ),
     ),
+    *(
+        QueueSpec(name=command_queue(service), consumer=service, types=(DeadLetterCommand.TYPE,))
+        for service in ("fraud", "transfer", "ledger", "audit")
+    ),
 )
 CONSUMERS = tuple(sorted({queue.consumer for queue in QUEUES}))
 
@@ -72,9 +94,9 @@ def exchange_name(service: str) -> str:
     return f"remit.{service}"
 
 
-def queues_of(message_type: str) -> tuple[str, ...]:
-    """The queues that hold this type; a publisher makes sure that they all exist."""
-    return tuple(queue.name for queue in QUEUES if message_type in queue.types)
+def queues_of(message_type: str, recipient: str = "") -> tuple[str, ...]:
+    """The queues that hold this type, or those of one recipient; a publisher makes sure that they all exist."""
+    return tuple(queue.name for queue in QUEUES if message_type in queue.types and recipient in {"", queue.consumer})
 
 
 def reply_queue(instance: str) -> str:
@@ -125,7 +147,11 @@ def definitions(administrator: str, administrator_password: str, vhost: str = "/
             *(_dead_queue(s, vhost) for s in CONSUMERS),
         ],
         "bindings": [
-            *(_binding(exchange_of(t), queue.name, t, vhost) for queue in QUEUES for t in queue.types),
+            *(
+                _binding(exchange_of(message_type), queue.name, key, vhost)
+                for queue in QUEUES
+                for message_type, key in zip(queue.types, queue.keys, strict=True)
+            ),
             *(_binding(DEAD_LETTER_EXCHANGE, dead_letter_queue(q.consumer), q.name, vhost) for q in QUEUES),
         ],
     }

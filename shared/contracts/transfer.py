@@ -1,4 +1,4 @@
-"""What transfer publishes: how each transfer ended, and how each account changed."""
+"""What transfer publishes: how each transfer ended, and how each account command did."""
 
 from __future__ import annotations
 
@@ -113,6 +113,7 @@ class CommandOutcome(StrEnum):
     APPLIED = "applied"
     ACCOUNT_NOT_FOUND = "account_not_found"
     ACCOUNT_NOT_EMPTY = "account_not_empty"
+    TRANSFER_NOT_FOUND = "transfer_not_found"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     INTERNAL_ERROR = "internal_error"
 
@@ -124,11 +125,13 @@ class AccountChanged(Message, frozen=True, kw_only=True, omit_defaults=True):
 
     command_id: UUID
     fingerprint: str
-    account_id: UUID
     operation: str
     outcome: CommandOutcome
     occurred_at: datetime
     context: Context
+    # What the command was about: one of the two.
+    account_id: UUID | None = None
+    transfer_id: UUID | None = None
     account: AccountState | None = None
     differing_fields: tuple[str, ...] = ()
 

@@ -33,3 +33,17 @@ def messaging_tables_v1(schema: str, role: str) -> str:
         GRANT SELECT, INSERT, UPDATE ON {schema}.dead_letters, {schema}.probes TO {role};
         GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.attempts TO {role};
     """
+
+
+def dead_letters_v2(schema: str) -> str:
+    """DDL that counts how often a letter was parked, and shows letters to the gateway for its operators."""
+    return f"""
+        ALTER TABLE {schema}.dead_letters ADD COLUMN times_parked integer NOT NULL DEFAULT 1
+            CONSTRAINT dead_letter_parked_once CHECK (times_parked > 0);
+        CREATE INDEX dead_letters_by_time ON {schema}.dead_letters (parked_at, id);
+        CREATE VIEW {schema}.dead_letters_all AS
+            SELECT id, message_type, reason, detail, origin, item, parked_at, times_parked, resolution, resolved_at,
+                   resolved_by
+              FROM {schema}.dead_letters;
+        GRANT SELECT ON {schema}.dead_letters_all TO remit_gateway;
+    """  # noqa: S608 - the names of our own schemas

@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 SQL = load_queries(__file__)
 
+REPLAYED, ALREADY_FINAL, DISCARDED = "replayed", "already_final", "discarded"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
@@ -33,6 +35,16 @@ class Letter:
         return derive("dead-letter", self.origin, self.item)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """A letter as its row has it, as far as a replay needs it. `times_parked` grows whenever it comes back."""
+
+    message_type: str
+    item: str
+    times_parked: int
+    is_discarded: bool
+
+
 class DeadLetters:
     """The tables `dead_letters` and `attempts` of one service's schema."""
 
@@ -40,11 +52,14 @@ class DeadLetters:
         self._database = database
 
     async def park(self, letters: Sequence[Letter]) -> None:
-        """Commits `letters`; one that is parked already stays as it is.
+        """Commits `letters`; one that is open already, or was replayed in vain, is counted once more.
 
         Raises:
             TransientError: the database did not take them; nothing is parked.
         """
+        # Each once, and in one order for everyone: two workers that park the same items wait for each other.
+        unique = {letter.letter_id: letter for letter in letters}
+        letters = [unique[letter_id] for letter_id in sorted(unique)]
         async with self._database.transaction() as connection:
             await connection.execute(
                 SQL.park_letters,
@@ -64,6 +79,30 @@ class DeadLetters:
                 reason=letter.reason,
                 origin=letter.origin,
             )
+
+    async def find(self, letter_id: UUID) -> Parked | None:
+        """One letter."""
+        row = await self._database.fetchrow(SQL.find_letter, letter_id)
+        if row is None:
+            return None
+        return Parked(
+            message_type=row["message_type"],
+            item=row["item"],
+            times_parked=row["times_parked"],
+            is_discarded=row["resolution"] == DISCARDED,
+        )
+
+    async def resolve(
+        self, letter_id: UUID, resolution: str, *, by: UUID | None, times_parked: int | None = None
+    ) -> None:
+        """The letter is closed; unless it is so already or, where a count is given, was parked again since."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL.resolve_letter, letter_id, resolution, by, times_parked)
+
+    async def keep(self, letter_id: UUID, detail: str) -> None:
+        """The letter stays open, and tells what its replay met."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL.keep_letter, letter_id, detail.replace("\x00", "\\x00"))
 
     async def count_try(self, event_id: UUID) -> int:
         """Commits one more try of this event and says how many there were."""

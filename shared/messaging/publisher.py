@@ -69,22 +69,22 @@ class Publisher:
         Raises:
             BrokerUnavailable: an envelope was not confirmed; it may or may not have been taken.
         """
-        by_type: dict[str, list[Message]] = defaultdict(list)
+        by_type: dict[tuple[str, str], list[Message]] = defaultdict(list)
         for event in emission.events:
-            by_type[event.TYPE].append(event)
+            by_type[event.TYPE, event.recipient].append(event)
         for items in by_type.values():
             for start in range(0, len(items), self._items_max):
                 await self.publish(items[start : start + self._items_max])
         await self._reply(emission.replies)
 
     async def publish(self, items: Sequence[Message]) -> None:
-        """One durable envelope of `items`, all of one type, confirmed by every queue that holds the type.
+        """One durable envelope of `items`, all of one type and recipient, confirmed by every queue that holds them.
 
         Raises:
             BrokerUnavailable: not confirmed in time; it may or may not have been taken.
             TopologyMissing: a queue for this type does not exist; nothing was published.
         """
-        message_type = items[0].TYPE
+        message_type, recipient = items[0].TYPE, items[0].recipient
         packet = Packet(
             seal(items),
             content_type="application/json",
@@ -94,19 +94,21 @@ class Publisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 channel = await self._channel(confirms=True)
-                await self._check_queues(channel, message_type)
+                await self._check_queues(channel, message_type, recipient)
                 exchange = await channel.get_exchange(topology.exchange_of(message_type), ensure=False)
-                await exchange.publish(packet, message_type, mandatory=True, timeout=self._timeout_s)
+                key = topology.routing_key(message_type, recipient)
+                await exchange.publish(packet, key, mandatory=True, timeout=self._timeout_s)
         except BROKER_ERRORS as error:
             self._drop()
             raise BrokerUnavailable(f"not confirmed: {type(error).__name__}") from error
         PUBLISHED.labels(message_type).inc(len(items))
 
-    async def _check_queues(self, channel: AbstractChannel, message_type: str) -> None:
+    async def _check_queues(self, channel: AbstractChannel, message_type: str, recipient: str) -> None:
         # `mandatory` proves that one queue took the message, not that all did: each is looked for once a connection.
-        if message_type in self._checked:
+        key = topology.routing_key(message_type, recipient)
+        if key in self._checked:
             return
-        for queue in topology.queues_of(message_type):
+        for queue in topology.queues_of(message_type, recipient):
             try:
                 await channel.declare_queue(queue, passive=True, timeout=self._timeout_s)
             except BROKER_ERRORS as error:
@@ -114,7 +116,7 @@ class Publisher:
                 if "NOT_FOUND" in str(error):
                     raise TopologyMissing(f"queue {queue} does not exist") from error
                 raise
-        self._checked.add(message_type)
+        self._checked.add(key)
 
     async def _reply(self, replies: Sequence[tuple[str, Message]]) -> None:
         by_place: dict[tuple[str, str], list[Message]] = defaultdict(list)

@@ -26,4 +26,9 @@ GIVEN_UP = Counter(
     ["type"],
 )
 PARKED = Counter("remit_dead_letters_total", "Items parked in the service's own table.", ["reason"])
+LETTER_ACTS = Counter(
+    "remit_dead_letter_acts_total",
+    "What operators did with dead letters, by how it ended.",
+    ["act", "outcome"],
+)
 RECONCILED = Counter("remit_reconciled_items_total", "Items emitted again from rows.", ["type"])

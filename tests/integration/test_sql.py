@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import shared.audit_chain.views
 import shared.messaging.dead_letters
 from deploy.local.stack import Stack
 from shared.contracts import topology
@@ -17,23 +18,30 @@ _SERVICES = Path(__file__).resolve().parents[2] / "services"
 _OWN_SCHEMA = {service: schema for schema, service in SCHEMA_OWNERS.items()}
 
 
-def _statements() -> list[tuple[str, str, str]]:
+# Of this file each statement is run in every schema that has dead letters.
+_IN_EVERY_SCHEMA = _SERVICES / "gateway" / "reads" / "dead_letters.sql"
+
+
+def _statements() -> list[tuple[str, str, str, str]]:
+    """The service that runs it, the schema that it runs in, its name and its text."""
     found = []
     for path in sorted(_SERVICES.glob("*/**/*.sql")):
         service = path.relative_to(_SERVICES).parts[0]
-        found += [(service, f"{path.stem}.{name}", text) for name, text in load_queries(str(path), path.name)]
+        schemas = topology.CONSUMERS if path == _IN_EVERY_SCHEMA else (_OWN_SCHEMA[service],)
+        for name, text in load_queries(str(path), path.name):
+            found += [(service, schema, f"{path.stem}.{name}", text) for schema in schemas]
+    found += [("gateway", "audit", f"audit_chain.{name}", text) for name, text in shared.audit_chain.views.SQL]
     for service in topology.CONSUMERS:
-        found += [(service, f"messaging.{name}", text) for name, text in shared.messaging.dead_letters.SQL]
+        found += [(service, service, f"messaging.{name}", text) for name, text in shared.messaging.dead_letters.SQL]
     return found
 
 
-@pytest.mark.parametrize(("service", "name", "statement"), _statements(), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("service", "schema", "name", "statement"), _statements(), ids=lambda value: str(value)[:40])
 def test_a_statement_can_be_prepared_and_its_role_may_run_it(
-    servers: Stack, service: str, name: str, statement: str
+    servers: Stack, service: str, schema: str, name: str, statement: str
 ) -> None:
     """EXPLAIN plans it and checks the role's privileges, and runs nothing."""
-    schema = _OWN_SCHEMA[service]
-    url = servers.env[f"REMIT_{schema.upper()}_POSTGRES_URL"]
+    url = servers.env[f"REMIT_{_OWN_SCHEMA[service].upper()}_POSTGRES_URL"]
     with psycopg.connect(url, options=f"-c search_path={schema}") as connection:
         connection.execute(f"PREPARE checked AS {statement}".encode())
         [[parameters]] = connection.execute(

@@ -40,7 +40,7 @@ async def pair(database: Database) -> tuple[UUID, UUID]:
     store = Store(database)
     commands = [account_command(OpenAccount(owner_id=ALICE, name="A", currency="USD")) for _ in range(2)]
     await store.apply(commands)
-    a, b = sorted(command.account_id for command in commands)
+    a, b = sorted(command.command_id for command in commands)
     source = settlement_account_id("USD")
     deposits = [
         screened(kind=Kind.DEPOSIT, from_account_id=source, to_account_id=account, amount_minor=10_000)

@@ -46,7 +46,7 @@ async def funded(store: Store, count: int, amount_minor: int = 10_000) -> list[U
     """Accounts of Alice, each with this much on it."""
     commands = [account_command(OpenAccount(owner_id=ALICE, name="A", currency="USD")) for _ in range(count)]
     await store.apply(commands)
-    accounts = [command.account_id for command in commands]
+    accounts = [command.command_id for command in commands]
     source = settlement_account_id("USD")
     deposits = [
         screened(kind=Kind.DEPOSIT, from_account_id=source, to_account_id=account, amount_minor=amount_minor)

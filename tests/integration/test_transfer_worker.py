@@ -49,7 +49,7 @@ async def transfer(settings: Settings) -> AsyncIterator[None]:
 async def funded_pair(broker: BrokerProbe) -> tuple[UUID, UUID]:
     """Two accounts of Alice with 100.00 each, opened and funded through the running worker."""
     opening = [account_command(), account_command()]
-    a, b = opening[0].account_id, opening[1].account_id
+    a, b = opening[0].command_id, opening[1].command_id
     changed = await broker.listen("account.changed")
     await broker.publish(opening)
     await changed.at_least(2)

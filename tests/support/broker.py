@@ -22,13 +22,17 @@ class BrokerProbe:
 
     async def publish(self, items: Sequence[Message]) -> None:
         """One envelope, through the exchange of the type's owner."""
-        await self.publish_body(items[0].TYPE, seal(items))
+        first = items[0]
+        key = topology.routing_key(first.TYPE, first.recipient)
+        await self.publish_body(first.TYPE, seal(items), key=key)
 
-    async def publish_body(self, message_type: str, body: bytes, headers: dict[str, int] | None = None) -> None:
+    async def publish_body(
+        self, message_type: str, body: bytes, headers: dict[str, int] | None = None, *, key: str | None = None
+    ) -> None:
         """Any body under a type's routing key."""
         exchange = await self._channel.get_exchange(topology.exchange_of(message_type))
         packet = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT, headers=dict(headers or {}))
-        await exchange.publish(packet, message_type, timeout=5)
+        await exchange.publish(packet, key or message_type, timeout=5)
 
     async def publish_dead(self, queue: str, body: bytes) -> None:
         """A body as the broker dead-letters it from `queue`."""

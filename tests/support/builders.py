@@ -8,7 +8,16 @@ from uuid import UUID, uuid4
 
 from shared.contracts.base import Context
 from shared.contracts.fraud import Policy, Screening, TransferScreened, Verdict
-from shared.contracts.gateway import AccountCommand, Instruction, Kind, OpenAccount, Operation, TransferRequested
+from shared.contracts.gateway import (
+    AccountCommand,
+    DeadLetterAct,
+    DeadLetterCommand,
+    Instruction,
+    Kind,
+    OpenAccount,
+    Operation,
+    TransferRequested,
+)
 from shared.contracts.transfer import Posting, Status, TransferSettled
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -68,6 +77,19 @@ def settled(**changes: Any) -> TransferSettled:
         ),
     }
     return TransferSettled(**{**fields, **changes})
+
+
+def dead_letter_command(service: str = "ledger", **changes: Any) -> DeadLetterCommand:
+    """An operator's wish to replay a letter."""
+    fields: dict[str, Any] = {
+        "command_id": uuid4(),
+        "letter_id": uuid4(),
+        "service": service,
+        "act": DeadLetterAct.REPLAY,
+        "requested_at": NOON,
+        "context": CONTEXT,
+    }
+    return DeadLetterCommand(**{**fields, **changes})
 
 
 def account_command(operation: Operation | None = None, **changes: Any) -> AccountCommand:

@@ -62,11 +62,20 @@ class Services:
         return settled
 
 
+def ids(opened: Sequence[AccountChanged]) -> list[UUID]:
+    """The accounts that were opened."""
+    return [changed.account.account_id for changed in opened if changed.account is not None]
+
+
 def deposit(account_id: UUID, amount_minor: int, **changes: Any) -> TransferRequested:
     """Money from outside, by an operator."""
-    source = settlement_account_id("USD")
-    parties = {"from_account_id": source, "to_account_id": account_id, "amount_minor": amount_minor}
-    return requested(kind=Kind.DEPOSIT, **parties, **changes)
+    return requested(
+        kind=Kind.DEPOSIT,
+        from_account_id=settlement_account_id("USD"),
+        to_account_id=account_id,
+        amount_minor=amount_minor,
+        **changes,
+    )
 
 
 @asynccontextmanager

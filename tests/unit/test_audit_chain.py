@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.audit.canonical import DETAILS_BYTES_MAX, clean, encode, foreign_details_of, stored_details, utc
-from services.audit.chain import GENESIS, START, Broken, Row, Tip, body_of, extend, follow
-from services.audit.domain import Entry
+from services.audit.details import DETAILS_BYTES_MAX, clean, foreign_details_of, utc
+from shared.audit_chain.canonical import Entry, encode, stored_details
+from shared.audit_chain.chain import GENESIS, START, Broken, Row, Tip, body_of, extend, follow
 from tests.support.builders import ALICE, NOON
 
 TRANSFER = UUID(int=0x7)

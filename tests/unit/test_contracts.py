@@ -21,9 +21,9 @@ from shared.contracts.envelope import (
 )
 from shared.contracts.export import FOLDER, schemas
 from shared.settings import role_of
-from tests.support.builders import account_command, requested, screened, settled
+from tests.support.builders import account_command, dead_letter_command, requested, screened, settled
 
-SAMPLES = (requested(metadata=msgspec.Raw(b'{"a":1}')), screened(), settled(), account_command())
+SAMPLES = (requested(metadata=msgspec.Raw(b'{"a":1}')), screened(), settled(), account_command(), dead_letter_command())
 
 
 def test_the_exported_schemas_are_those_of_the_code() -> None:
@@ -84,6 +84,15 @@ def test_every_published_type_is_a_known_message_and_has_a_queue() -> None:
         for message_type in types:
             assert message_type in MESSAGES
             assert topology.queues_of(message_type)
+
+
+def test_a_decision_on_a_dead_letter_reaches_the_service_it_names_and_no_other() -> None:
+    bindings = topology.definitions("admin", "secret")["bindings"]
+    for service in topology.CONSUMERS:
+        key = topology.routing_key("dead_letter.command", service)
+        assert [b["destination"] for b in bindings if b["routing_key"] == key] == [topology.command_queue(service)]
+        assert topology.queues_of("dead_letter.command", service) == (topology.command_queue(service),)
+    assert not [b for b in bindings if b["routing_key"] == "dead_letter.command"]
 
 
 def _permission(service: str) -> dict[str, str]:

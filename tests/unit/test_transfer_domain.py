@@ -183,3 +183,18 @@ def test_a_rename_raises_the_version_and_leaves_the_position() -> None:
 def test_restoring_an_open_account_changes_nothing() -> None:
     result = domain.restored(state(), owner_id=None, now=NOON)
     assert (result.outcome, result.writes) == (CommandOutcome.APPLIED, False)
+
+
+@pytest.mark.parametrize(
+    ("is_deleted", "hides", "shows"),
+    [
+        (None, (CommandOutcome.TRANSFER_NOT_FOUND, False), (CommandOutcome.TRANSFER_NOT_FOUND, False)),
+        (False, (CommandOutcome.APPLIED, True), (CommandOutcome.APPLIED, False)),
+        (True, (CommandOutcome.TRANSFER_NOT_FOUND, False), (CommandOutcome.APPLIED, True)),
+    ],
+)
+def test_a_transfer_is_hidden_once_and_shown_as_often_as_one_likes(
+    is_deleted: bool | None, hides: tuple[CommandOutcome, bool], shows: tuple[CommandOutcome, bool]
+) -> None:
+    for result, expected in ((domain.hidden(is_deleted), hides), (domain.shown(is_deleted), shows)):
+        assert (result.outcome, result.writes) == expected

@@ -8,12 +8,30 @@ from uuid import UUID
 
 from services.gateway.calls.outcomes import Outcomes
 from services.gateway.calls.publishing import Requests
+from services.gateway.calls.transfers import LEASE_MARGIN_S
 from services.gateway.domain import ids, views
 from services.gateway.domain.views import AccountView
-from services.gateway.errors import AccountNotEmpty, AccountNotFound, KeyReused, OutcomeUnknown, Problem
+from services.gateway.errors import (
+    AccountNotEmpty,
+    AccountNotFound,
+    KeyReused,
+    OutcomeUnknown,
+    Problem,
+    TransferNotFound,
+)
+from services.gateway.idempotency.leases import Leases
 from services.gateway.identity.callers import Caller
 from services.gateway.reads.accounts import AccountReads
-from shared.contracts.gateway import AccountCommand, CloseAccount, OpenAccount, Operation, RenameAccount, RestoreAccount
+from shared.contracts.gateway import (
+    AccountCommand,
+    CloseAccount,
+    HideTransfer,
+    OpenAccount,
+    Operation,
+    RenameAccount,
+    RestoreAccount,
+    RestoreTransfer,
+)
 from shared.contracts.transfer import AccountChanged, CommandOutcome
 from shared.database import is_transient
 from shared.ids import random_id
@@ -22,19 +40,34 @@ from shared.ids import random_id
 class AccountCommands:
     """Opens, renames, closes and restores accounts."""
 
-    def __init__(self, instance: str, requests: Requests, outcomes: Outcomes, reads: AccountReads) -> None:
+    def __init__(
+        self, instance: str, requests: Requests, outcomes: Outcomes, reads: AccountReads, leases: Leases
+    ) -> None:
         self._instance = instance
         self._requests = requests
         self._outcomes = outcomes
         self._reads = reads
+        self._leases = leases
 
     async def open(
         self, caller: Caller, name: str, currency: str, *, key: str | None, wait_s: float
     ) -> tuple[AccountView, bool]:
-        """A new account of the caller, and whether the key had opened it before."""
+        """A new account of the caller, and whether the key had opened it before: then it is as it was opened.
+
+        Raises:
+            RequestInProgress: another call with this key is open.
+            KeyReused: the key opened another account.
+        """
         account_id = random_id() if key is None else ids.account_id(caller.user_id, ids.ACCOUNTS, key)
         command = self.opening(caller, account_id, caller.user_id, name, currency)
-        changed = await self.carry(command, wait_s)
+        if key is None:
+            return account_of(await self.carry(command, wait_s)), False
+        # A replay is looked up before anything else is decided: it needs neither broker nor worker.
+        known = (await self._reads.outcomes([account_id])).get(account_id)
+        if known is not None:
+            return account_of(_matched(command, known)), True
+        async with self._leases.held(str(account_id), lease_s=wait_s + LEASE_MARGIN_S):
+            changed = await self.carry(command, wait_s)
         return account_of(changed), changed.context.request_id != caller.context.request_id
 
     def opening(self, caller: Caller, account_id: UUID, owner_id: UUID, name: str, currency: str) -> AccountCommand:
@@ -77,6 +110,26 @@ class AccountCommands:
         )
         return await self.carry(command, wait_s)
 
+    async def turn(self, caller: Caller, operation: HideTransfer | RestoreTransfer, wait_s: float) -> None:
+        """Anyone's transfer that has ended, hidden or shown again.
+
+        Raises:
+            TransferNotFound: there is none, or it is hidden already.
+            OutcomeUnknown: nobody has told in time.
+        """
+        tag = str(operation.__struct_config__.tag)
+        command = AccountCommand(
+            command_id=random_id(),
+            fingerprint=ids.fingerprint_of(tag, str(operation.transfer_id)),
+            operation=operation,
+            requested_at=datetime.now(UTC),
+            context=caller.context,
+            reply_to=self._instance,
+        )
+        refused = refusal(await self.carry(command, wait_s))
+        if refused is not None:
+            raise refused
+
     async def carry(self, command: AccountCommand, wait_s: float) -> AccountChanged:
         """How the command ended.
 
@@ -92,7 +145,7 @@ class AccountCommands:
             found = (await self._read([command.command_id])).get(command.command_id)
         if not isinstance(found, AccountChanged):
             raise OutcomeUnknown
-        return found if found.fingerprint == command.fingerprint else _reused(command)
+        return _matched(command, found)
 
     async def _read(self, command_ids: Sequence[UUID]) -> dict[UUID, AccountChanged]:
         try:
@@ -113,16 +166,22 @@ class AccountCommands:
         missing = [command_id for command_id in wanted if command_id not in found]
         if missing:
             found |= await self._read(missing)
-        return {
-            command_id: changed
-            if changed.fingerprint == wanted[command_id].fingerprint
-            else _reused(wanted[command_id])
-            for command_id, changed in found.items()
-        }
+        return {command_id: _matched(wanted[command_id], changed) for command_id, changed in found.items()}
 
 
-def _reused(command: AccountCommand) -> AccountChanged:
-    """What a command is told whose id was first used for something else."""
+def _matched(command: AccountCommand, found: AccountChanged) -> AccountChanged:
+    """The outcome of this command; or, where its id was used for something else, that it was, and what differs."""
+    if found.fingerprint == command.fingerprint:
+        return found
+    first, asked = found.account, command.operation
+    differing: tuple[str, ...] = ()
+    if first is not None and isinstance(asked, OpenAccount):
+        pairs = (
+            ("name", first.name, asked.name),
+            ("currency", first.currency, asked.currency),
+            ("owner_reference", first.owner_id, asked.owner_id),
+        )
+        differing = tuple(name for name, one, other in pairs if one != other)
     return AccountChanged(
         command_id=command.command_id,
         fingerprint=command.fingerprint,
@@ -131,6 +190,7 @@ def _reused(command: AccountCommand) -> AccountChanged:
         outcome=CommandOutcome.IDEMPOTENCY_KEY_REUSED,
         occurred_at=command.requested_at,
         context=command.context,
+        differing_fields=differing,
     )
 
 
@@ -154,6 +214,8 @@ def refusal(changed: AccountChanged) -> Problem | None:
         return None
     if changed.outcome is CommandOutcome.ACCOUNT_NOT_FOUND:
         return AccountNotFound()
+    if changed.outcome is CommandOutcome.TRANSFER_NOT_FOUND:
+        return TransferNotFound()
     if changed.outcome is CommandOutcome.ACCOUNT_NOT_EMPTY:
         return AccountNotEmpty()
     if changed.outcome is CommandOutcome.IDEMPOTENCY_KEY_REUSED:

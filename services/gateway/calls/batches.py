@@ -10,7 +10,7 @@ import msgspec
 from services.gateway.calls.outcomes import Expected, Outcomes
 from services.gateway.calls.publishing import Requests
 from services.gateway.calls.refusals import Refusals
-from services.gateway.calls.transfers import LEASE_MARGIN_S, answering, claimed, in_progress, millis, order_of
+from services.gateway.calls.transfers import LEASE_MARGIN_S, answering, claimed, in_progress, millis, order_of, seen
 from services.gateway.domain import bodies, ids, views
 from services.gateway.domain.bodies import TransferItemBody
 from services.gateway.domain.views import TransferView
@@ -141,7 +141,7 @@ class Batches:
             rows = await self._rows(expected)
             if len(rows) + len(expected.arrived) < len(expected.wanted) and not expected.arrived:
                 # A record that another call left behind: its outcomes may still come.
-                await expected.wait(wait_s)
+                await seen(expected, self._reads, wait_s)
                 rows = await self._rows(expected)
         else:
             rows = {}

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
+from msgspec import UnsetType
 
-from services.gateway.calls.accounts import AccountCommands, refusal
+from services.gateway.calls.accounts import AccountCommands, account_of, refusal
 from services.gateway.calls.batches import BatchCall, Batches
 from services.gateway.calls.transfers import instruction_of
 from services.gateway.domain import bodies, ids
@@ -18,7 +19,6 @@ from services.gateway.errors import OutcomeUnknown, Problem
 from services.gateway.identity.activity import Activities, activity
 from services.gateway.identity.callers import Caller
 from services.gateway.identity.store import IdentityStore
-from services.gateway.reads.accounts import AccountReads
 from shared.contracts.gateway import BatchPlace, Kind
 from shared.contracts.transfer import AccountChanged
 from shared.ids import random_id, settlement_account_id
@@ -56,19 +56,17 @@ class Openings:
         store: IdentityStore,
         commands: AccountCommands,
         batches: Batches,
-        accounts: AccountReads,
         activities: Activities,
     ) -> None:
         self._store = store
         self._commands = commands
         self._batches = batches
-        self._accounts = accounts
         self._activities = activities
 
     async def carry(
         self, items: Sequence[OpeningItem], caller: Caller, *, key: str | None, wait_s: float
     ) -> OpeningsAnswer:
-        """How each item ended; a repeated one is answered with its account as it stands now."""
+        """How each item ended; a repeated one is answered with its account as this call left it, not as it is now."""
         openings = [_derived(item, caller, key, index) for index, item in enumerate(items)]
         await self._make_owners(openings, caller)
         commands = {
@@ -78,12 +76,10 @@ class Openings:
         changed = await self._commands.carry_all(list(commands.values()), wait_s)
         funded = [o for o in openings if o.item.opening_minor and _is_open(changed.get(o.account_id))]
         deposits, is_replay = await self._fund(funded, openings, caller, key, wait_s)
-        rows = await self._accounts.accounts([o.account_id for o in openings])
-        answered = [
-            _answered(index, opening, changed, deposits, rows, caller.context.request_id)
-            for index, opening in enumerate(openings)
-        ]
-        return OpeningsAnswer(items=answered, is_replay=is_replay)
+        request_id = caller.context.request_id
+        answered = [_answered(index, opening, changed, deposits, request_id) for index, opening in enumerate(openings)]
+        is_known = bool(changed) and all(one.context.request_id != request_id for one in changed.values())
+        return OpeningsAnswer(items=answered, is_replay=is_replay or is_known)
 
     async def _make_owners(self, openings: Sequence[_Opening], caller: Caller) -> None:
         owners = {opening.owner_id: opening.item.reference for opening in openings}
@@ -154,18 +150,30 @@ def _answered(
     opening: _Opening,
     changed: Mapping[UUID, AccountChanged],
     deposits: Mapping[UUID, TransferItemBody],
-    rows: Mapping[UUID, AccountView],
     request_id: str,
 ) -> AccountItemBody:
-    outcome, row = changed.get(opening.account_id), rows.get(opening.account_id)
-    problem = OutcomeUnknown() if outcome is None or row is None else refusal(outcome)
-    if problem is not None or row is None:
+    outcome = changed.get(opening.account_id)
+    problem = OutcomeUnknown() if outcome is None else refusal(outcome)
+    if problem is not None or outcome is None:
         return _refused(index, problem or OutcomeUnknown(), request_id)
     deposit = deposits.get(opening.deposit_id)
     status = 201 if deposit is None else deposit.status_code
     if deposit is not None and status not in {201, 202}:
         return AccountItemBody(index=index, status_code=status, problem=deposit.problem)
-    return AccountItemBody(index=index, status_code=status, account=bodies.account(row))
+    account = bodies.account(_funded(account_of(outcome), opening, deposit))
+    return AccountItemBody(index=index, status_code=status, account=account)
+
+
+def _funded(account: AccountView, opening: _Opening, deposit: TransferItemBody | None) -> AccountView:
+    """The account as it was opened, and what its first deposit, if it is there, made of it."""
+    if deposit is None or deposit.status_code != 201 or isinstance(deposit.transfer, UnsetType):
+        return account
+    return msgspec.structs.replace(
+        account,
+        balance_minor=account.balance_minor + opening.item.opening_minor,
+        account_seq=account.account_seq + 1,
+        updated_at=deposit.transfer.settled_at or account.updated_at,
+    )
 
 
 def _refused(index: int, problem: Problem, request_id: str) -> AccountItemBody:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.gateway.errors import OutcomeUnknown, ServiceUnavailable
-from shared.contracts.gateway import AccountCommand, TransferRequested
+from shared.contracts.gateway import AccountCommand, DeadLetterCommand, TransferRequested
 from shared.messaging.batching import Batcher
 from shared.messaging.connection import BrokerUnavailable, Link
 from shared.messaging.publisher import Publisher, TopologyMissing
@@ -56,6 +56,17 @@ class Requests:
         """
         try:
             await self._commands.submit(command)
+        except (BrokerUnavailable, TopologyMissing) as error:
+            raise OutcomeUnknown from error
+
+    async def dead_letter(self, command: DeadLetterCommand) -> None:
+        """One operator's decision, to the service that it names.
+
+        Raises:
+            OutcomeUnknown: the broker did not confirm it.
+        """
+        try:
+            await self._publisher.publish([command])
         except (BrokerUnavailable, TopologyMissing) as error:
             raise OutcomeUnknown from error
 

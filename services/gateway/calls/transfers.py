@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ from shared.ids import random_id
 
 # A lease outlives the longest wait by this much: what the publish and the last reads may take.
 LEASE_MARGIN_S = 10.0
+_LOOK_EVERY_S = 0.25
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +138,10 @@ class Transfers:
         with self._outcomes.expect({asked.transfer_id: asked.fingerprint}) as expected:
             if not is_published:
                 await self._publish(record, token, TransferRequested(instruction=first, reply_to=self._instance))
-            await expected.wait(wait_s)
+            if is_published:
+                await seen(expected, self._reads, wait_s)
+            else:
+                await expected.wait(wait_s)
             return await self._after(record, token, asked, first, expected)
 
     async def _publish(self, record: Record, token: str, request: TransferRequested) -> None:
@@ -169,8 +174,8 @@ class Transfers:
             await self.discard(record)
             raise KeyReused(ids.differing_fields(view, order_of(asked)))
         stored = await end_record(self._records, record.name, view)
-        # A row that tells of another request is the answer to an earlier call.
-        is_replay = view.request_id != asked.context.request_id
+        # A row that tells of another request is the answer to an earlier call; clients may repeat their request's id.
+        is_replay = (view.request_id, view.requested_at) != (asked.context.request_id, asked.requested_at)
         return Answer(transfer_id=view.transfer_id, status=stored.status, body=stored.body, is_replay=is_replay)
 
     async def discard(self, record: Record) -> None:
@@ -185,6 +190,15 @@ class Transfers:
             await self._records.release(record.name, record.fingerprint, token, is_published=is_published)
         except TransientError:
             # The lease runs out by itself.
+            return
+
+
+async def seen(expected: Expected, reads: TransferReads, wait_s: float) -> None:
+    """Waits for the ends of what another call published. They are told to that call's gateway; here the rows tell."""
+    until = asyncio.get_running_loop().time() + wait_s
+    while (left_s := until - asyncio.get_running_loop().time()) > 0 and not expected.is_complete:
+        await expected.wait(min(_LOOK_EVERY_S, left_s))
+        if len(await reads.rows(list(expected.wanted))) == len(expected.wanted):
             return
 
 

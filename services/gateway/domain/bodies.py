@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from services.gateway.domain import views
 from services.gateway.errors import FieldError, Problem
 from shared.contracts.fraud import Reason
+from shared.contracts.gateway import Kind
 from shared.money import to_text
 
 _encoder = msgspec.json.Encoder()
@@ -21,15 +22,24 @@ _encoder = msgspec.json.Encoder()
 PENDING_RETRY_AFTER_S = 1
 
 
+def _one_of(*values: str) -> Meta:
+    return Meta(extra_json_schema={"enum": [str(value) for value in values]})
+
+
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, UTC.")]
+Money = Annotated[str, Meta(description="In major units.", pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
+Object = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
+
+
 class UserBody(msgspec.Struct, frozen=True, kw_only=True):
     """A user."""
 
     id: UUID
     email: str | None
     full_name: str
-    role: str
+    role: Annotated[str, _one_of("customer", "admin")]
     is_active: bool
-    created_at: datetime
+    created_at: Moment
 
 
 class TokenBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +57,11 @@ class AccountBody(msgspec.Struct, frozen=True, kw_only=True):
     owner_id: UUID | None
     name: str
     currency: str
-    balance: str
+    balance: Money
     account_seq: int
     version: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     # Only operators see deleted accounts.
     is_deleted: bool | UnsetType = UNSET
 
@@ -63,32 +73,32 @@ class EntryBody(msgspec.Struct, frozen=True, kw_only=True):
     transfer_id: UUID
     account_id: UUID
     account_seq: int
-    direction: str
-    amount: str
+    direction: Annotated[str, _one_of("debit", "credit")]
+    amount: Money
     currency: str
-    balance_before: str
-    balance_after: str
-    created_at: datetime
+    balance_before: Money
+    balance_after: Money
+    created_at: Moment
 
 
 class TransferBody(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer."""
 
     id: UUID
-    kind: str
-    status: str
+    kind: Annotated[str, _one_of(*Kind)]
+    status: Annotated[str, _one_of(views.PENDING, views.COMPLETED, views.FAILED, views.BLOCKED)]
     from_account_id: UUID
     to_account_id: UUID
-    amount: str
+    amount: Money
     currency: str
     description: str | None
-    metadata: msgspec.Raw | None
+    metadata: Object | None
     failure_reason: str | None
     reasons: tuple[Reason, ...]
     retry_count: int
-    created_at: datetime
-    updated_at: datetime
-    settled_at: datetime | None
+    created_at: Moment
+    updated_at: Moment
+    settled_at: Moment | None
 
 
 class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
+
+from shared.money import EXPONENTS
 
 ITEMS_MAX = 1_000
 
+DESCRIPTION_MAX = 500
+
+_WRITTEN = {"type": "string", "pattern": r"^[0-9]{1,40}(\.[0-9]{1,40})?$"}
 _AMOUNT_SCHEMA = {
-    "oneOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?$"}, {"type": "number", "exclusiveMinimum": 0}],
+    "oneOf": [_WRITTEN, {"type": "number", "exclusiveMinimum": 0, "maximum": 10**18}],
+    "examples": ["12.34"],
+}
+_OPENING_SCHEMA = {
+    "oneOf": [_WRITTEN, {"type": "number", "minimum": 0, "maximum": 10**18}, {"type": "null"}],
     "examples": ["12.34"],
 }
 Amount = Annotated[
@@ -21,13 +30,25 @@ Amount = Annotated[
         extra_json_schema=_AMOUNT_SCHEMA,
     ),
 ]
+OpeningBalance = Annotated[
+    msgspec.Raw, Meta(description="Like an amount; zero or nothing opens it empty.", extra_json_schema=_OPENING_SCHEMA)
+]
 Metadata = Annotated[
     msgspec.Raw,
     Meta(
         description="Any JSON object of at most 4 KiB and five levels.", extra_json_schema={"type": ["object", "null"]}
     ),
 ]
-Currency = Annotated[str, Meta(description="An active ISO 4217 code.", pattern=r"^[A-Z]{3}$", examples=["USD"])]
+Currency = Annotated[
+    str,
+    Meta(
+        description="An active ISO 4217 code.",
+        pattern=r"^[A-Z]{3}$",
+        examples=["USD"],
+        extra_json_schema={"enum": sorted(EXPONENTS)},
+    ),
+]
+Description = Annotated[str, Meta(max_length=DESCRIPTION_MAX)]
 Key = Annotated[str, Meta(description="The item's own idempotency key.", pattern=r"^[\x20-\x7e]{1,255}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
@@ -39,7 +60,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Register(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new customer."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    email: Annotated[str, Meta(min_length=3, max_length=254, extra_json_schema={"format": "email"})]
     password: Annotated[str, Meta(min_length=8, max_length=128)]
     full_name: Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -49,6 +70,13 @@ class Login(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     email: Annotated[str, Meta(max_length=254)]
     password: Annotated[str, Meta(max_length=128)]
+
+
+class ChangeUser(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to change of a user; what is absent stays as it is."""
+
+    role: Literal["customer", "admin"] | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
 
 
 class OpenAccount(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +99,7 @@ class Transfer(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     to_account_id: UUID
     amount: Amount
     currency: Currency
-    description: str | None = None
+    description: Description | None = None
     metadata: Metadata = msgspec.field(default_factory=msgspec.Raw)
 
 
@@ -87,7 +115,7 @@ class OperatorTransfer(Body, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     account_id: UUID
     amount: Amount
     currency: Currency
-    description: str | None = None
+    description: Description | None = None
 
 
 class KeyedTransfer(Transfer, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,7 +136,7 @@ class KeyedAccount(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owner_reference: Annotated[str, Meta(min_length=1, max_length=255)]
     name: Name
     currency: Currency
-    opening_balance: Amount = msgspec.field(default_factory=msgspec.Raw)
+    opening_balance: OpeningBalance = msgspec.field(default_factory=msgspec.Raw)
     idempotency_key: Key | None = None
 
 

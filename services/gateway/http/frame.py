@@ -28,7 +28,9 @@ log = structlog.get_logger(__name__)
 ANSWERS = Counter("remit_http_answers_total", "Answers by route and status.", ["route", "method", "status"])
 SECONDS = Histogram("remit_http_seconds", "From the request's head to the answer's last byte.", ["route", "method"])
 
-_SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_SANE_ID = re.compile(rb"[\x20-\x7e]{1,128}")
+# Answers are money and names: no cache keeps them, and nobody guesses another type.
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
 def request_id_of(scope: Scope) -> str:
@@ -56,7 +58,7 @@ class Frame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode("latin-1"))]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode("latin-1")), *_ALWAYS]
             await send(message)
 
         try:

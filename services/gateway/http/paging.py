@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 
 from services.gateway.errors import CursorInvalid, FieldError, ValidationFailed
+from services.gateway.http.reading import KEY_MAX, uuid_of
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -133,10 +134,10 @@ def uuid_filter(request: Request, name: str) -> UUID | None:
     given = request.query_params.get(name)
     if given is None:
         return None
-    try:
-        return UUID(given)
-    except ValueError:
-        raise _invalid(name, "must be an id") from None
+    found = uuid_of(given)
+    if found is None:
+        raise _invalid(name, "must be an id")
+    return found
 
 
 def choice_filter(request: Request, name: str, choices: Sequence[str]) -> str | None:
@@ -148,6 +149,18 @@ def choice_filter(request: Request, name: str, choices: Sequence[str]) -> str | 
     given = request.query_params.get(name)
     if given is not None and given not in choices:
         raise _invalid(name, f"must be one of {', '.join(choices)}")
+    return given
+
+
+def key_filter(request: Request) -> str | None:
+    """An idempotency key to filter by, bare.
+
+    Raises:
+        ValidationFailed: no key looks so.
+    """
+    given = request.query_params.get("idempotency_key")
+    if given is not None and not (1 <= len(given) <= KEY_MAX and given.isascii() and given.isprintable()):
+        raise _invalid("idempotency_key", f"must be 1 to {KEY_MAX} printable ASCII characters")
     return given
 
 

@@ -24,6 +24,9 @@ from services.gateway.errors import (
 BODY_BYTES_MAX = 1024 * 1024
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 
+# In characters.
+KEY_MAX = 255
+
 WAIT_DEFAULT_S = 5.0
 WAIT_MAX_S = 30.0
 
@@ -31,8 +34,15 @@ Body = TypeVar("Body")
 
 _PLACE = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _ITEM = re.compile(r"^\w+\[(\d+)\]")
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-_WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
+_KEY = re.compile(rf"[\x20-\x7e]{{1,{KEY_MAX}}}")
+# A String of RFC 9651: printable ASCII in quotes; a backslash stands only before a quote or another one.
+_QUOTED_KEY = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_ESCAPED = re.compile(r'\\(["\\])')
+# The elements of a list (RFC 9110, 5.6.1), commas in quotes left alone; and one preference (RFC 7240, 2), its value.
+_ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+')
+_PREFERENCE = re.compile(r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*(?:"([^"\\]*)"|([^\s";=]*))\s*)?(?:;.*)?""")
+_WHOLE_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Reader:
@@ -47,19 +57,45 @@ class Reader:
         Raises:
             Problem: not JSON (400), too large (413), another media type (415), or it does not validate (422).
         """
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise UnsupportedMediaType
+        _check_media_type(request)
         raw = await _bounded(request, bytes_max)
         decoder = self._decoders.get(body_type)
         if decoder is None:
             decoder = self._decoders[body_type] = msgspec.json.Decoder(body_type)
         try:
-            return decoder.decode(raw)  # type: ignore[no-any-return]
+            body: Body = decoder.decode(raw)
         except msgspec.ValidationError as error:
             raise _invalid(raw, str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _unreadable(raw) from None
+        _check_names(raw)
+        return body
+
+
+def _check_media_type(request: Request) -> None:
+    media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    if media_type.strip() != "application/json":
+        raise UnsupportedMediaType
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+            raise UnsupportedMediaType("JSON is UTF-8 (RFC 8259).")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("The body must not be compressed.")
+
+
+def _check_names(raw: bytes) -> None:
+    # What stands twice is read differently by different readers: whoever checked the first reading must not be paid
+    # for the second. RFC 7493 (I-JSON) forbids it.
+    try:
+        json.loads(raw.decode(), object_pairs_hook=_once, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        raise MalformedJson("A name stands twice in one object, or values are nested too deep.") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ValueError
 
 
 async def _bounded(request: Request, bytes_max: int) -> bytes:
@@ -95,7 +131,7 @@ def _unreadable(raw: bytes) -> Problem:
         raise ValueError(constant)
 
     try:
-        json.loads(raw, parse_constant=refuse)
+        json.loads(raw.decode(), parse_constant=refuse)
     except (ValueError, RecursionError):
         return MalformedJson()
     return ValidationFailed([FieldError(field="", message="holds half a surrogate pair, which cannot be stored")])
@@ -118,9 +154,10 @@ def idempotency_key(request: Request) -> str | None:
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
-    key = given[0].strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
+    key = given[0].strip(" \t")
+    if key.startswith('"'):
+        quoted = _QUOTED_KEY.fullmatch(key)
+        key = _ESCAPED.sub(r"\1", quoted[1]) if quoted else ""
     if len(given) > 1 or not _KEY.fullmatch(key):
         raise KeyInvalid
     return key
@@ -140,18 +177,36 @@ def required_key(request: Request) -> str:
 
 def path_id(request: Request, name: str, missing: type[Problem]) -> UUID:
     """An id from the address; what is no id names nothing that exists."""
-    try:
-        return UUID(request.path_params[name])
-    except ValueError:
-        raise missing from None
+    found = uuid_of(request.path_params[name])
+    if found is None:
+        raise missing
+    return found
+
+
+def uuid_of(given: str) -> UUID | None:
+    """The id that is written so, in the one form that ids have here; None if it is none."""
+    return UUID(given) if _UUID.fullmatch(given) else None
 
 
 def wait_s(request: Request) -> float:
-    """How long the client wants to wait for the outcome, in seconds (RFC 7240)."""
-    preferences = ",".join(request.headers.getlist("prefer")).lower()
-    if not preferences:
-        return WAIT_DEFAULT_S
-    if "respond-async" in preferences:
+    """How long the client wants to wait for the outcome, in seconds (RFC 7240).
+
+    A preference that is not understood counts as not given; of one given twice the first counts.
+    """
+    wanted = _preferences(",".join(request.headers.getlist("prefer")))
+    if wanted.get("respond-async") == "":
         return 0.0
-    wanted = _WAIT.search(preferences)
-    return min(float(wanted[1]), WAIT_MAX_S) if wanted else WAIT_DEFAULT_S
+    seconds = wanted.get("wait", "")
+    return min(float(seconds), WAIT_MAX_S) if _WHOLE_SECONDS.fullmatch(seconds) else WAIT_DEFAULT_S
+
+
+def command_wait_s(request: Request) -> float:
+    """The same for a command, which has no "pending" to be answered with: the wait may be longer, not shorter."""
+    return max(wait_s(request), WAIT_DEFAULT_S)
+
+
+def _preferences(header: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for match in filter(None, map(_PREFERENCE.fullmatch, _ELEMENT.findall(header))):
+        found.setdefault(match[1].lower(), match[2] or match[3] or "")
+    return found

@@ -34,17 +34,28 @@ class LoginThrottle:
         arguments: list[Argument] = [WINDOW_S * 1000, name, known, account, stranger, ACCOUNT_FAILURES_MAX]
         if address:
             arguments += [f"address:{address}", ADDRESS_FAILURES_MAX]
-        wait_ms = await self._redis.run("throttle", arguments)
+        wait_ms, window = await self._redis.run("throttle", arguments)
         if wait_ms:
-            raise RateLimited(
-                "Too many logins have failed.", headers={"Retry-After": str(max(1, math.ceil(wait_ms / 1000)))}
-            )
+            raise _refused(max(1, math.ceil(wait_ms / 1000)), int(window))
         return name
 
     async def forgive(self, name: str, email: str, address: str) -> None:
         """The login succeeded."""
         account, stranger, known = _keys(email, address)
         await self._redis.run("forgive", [name, known, _KNOWN_FOR_S * 1000, account, stranger, f"address:{address}"])
+
+
+def _refused(wait_s: int, window: int) -> RateLimited:
+    """draft-ietf-httpapi-ratelimit-headers: both policies, and the one that is exhausted."""
+    policies = ("login-account", ACCOUNT_FAILURES_MAX), ("login-address", ADDRESS_FAILURES_MAX)
+    return RateLimited(
+        "Too many logins have failed.",
+        headers={
+            "Retry-After": str(wait_s),
+            "RateLimit-Policy": ", ".join(f'"{name}";q={quota};w={WINDOW_S}' for name, quota in policies),
+            "RateLimit": f'"{policies[window][0]}";r=0;t={wait_s}',
+        },
+    )
 
 
 def _keys(email: str, address: str) -> tuple[str, str, str]:

@@ -12,13 +12,25 @@ from services.gateway.errors import Forbidden, Unauthenticated
 from services.gateway.http.addresses import ClientAddresses
 from services.gateway.http.frame import request_id_of
 from services.gateway.http.tokens import Claims, Tokens
+from services.gateway.identity.activity import BLOCKED, Activities, activity
 from services.gateway.identity.store import ADMIN, IdentityStore, Standing
 from shared.contracts.base import Context
+from shared.contracts.gateway import ActivityRecorded
 from shared.messaging.batching import Batcher
 
 _USER_AGENT_MAX = 256
 _TRACEPARENT_MAX = 55
 _TOGETHER_MAX = 500
+_PATH_MAX = 255
+_ADMIN = "/api/v1/admin/"
+# What a call under `/admin` is about; all others are about money.
+_CONCERNED = {
+    "accounts": "account",
+    "audit-logs": "audit_log",
+    "dead-letters": "dead_letter",
+    "ledger": "account",
+    "users": "user",
+}
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,10 +45,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 class Callers:
     """Authenticates requests; all that arrive at once are looked up by one statement."""
 
-    def __init__(self, tokens: Tokens, store: IdentityStore, addresses: ClientAddresses) -> None:
+    def __init__(
+        self, tokens: Tokens, store: IdentityStore, addresses: ClientAddresses, activities: Activities
+    ) -> None:
         self._tokens = tokens
         self._store = store
         self._addresses = addresses
+        self._activities = activities
         self._standing: Batcher[Claims, Standing | None] = Batcher(self._look_up, items_max=_TOGETHER_MAX)
 
     async def of(self, request: Request) -> Caller:
@@ -57,7 +72,7 @@ class Callers:
         )
 
     async def admin(self, request: Request) -> Caller:
-        """The caller of an operator's call.
+        """The caller of an operator's call; anybody else is told to the audit before he is told.
 
         Raises:
             Unauthenticated: as `of`.
@@ -65,6 +80,7 @@ class Callers:
         """
         caller = await self.of(request)
         if not caller.is_admin:
+            await self._activities.tell(refusal(request, caller.context))
             raise Forbidden
         return caller
 
@@ -85,6 +101,15 @@ class Callers:
 
     async def _look_up(self, tokens: Sequence[Claims]) -> Sequence[Standing | None]:
         return await self._store.standing(tokens)
+
+
+def refusal(request: Request, context: Context) -> ActivityRecorded:
+    """What the audit is told of somebody who is no operator and asked for an operator's call."""
+    path = request.url.path
+    area = path.removeprefix(_ADMIN).partition("/")[0]
+    details = {"method": request.method, "path": path[:_PATH_MAX]}
+    concerned = _CONCERNED.get(area, "transaction")
+    return activity("ADMIN", concerned, None, context, status=BLOCKED, details=details, error=Forbidden.code)
 
 
 def _printable(value: str, characters_max: int) -> str:

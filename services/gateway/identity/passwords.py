@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -23,7 +24,8 @@ class Passwords:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
         self._in_hand = 0
         self._in_hand_max = threads + waiting_max
-        self._nobodys: str | None = None
+        # Made at the start: the first login with an unknown address must not take longer than the others.
+        self._nobodys = self._hasher.hash("nobody's password")
 
     async def hash(self, password: str) -> str:
         """The hash to store.
@@ -31,7 +33,7 @@ class Passwords:
         Raises:
             Overloaded: too many wait already.
         """
-        return await self._run(lambda: self._hasher.hash(password))
+        return await self._run(lambda: self._hasher.hash(_one_form(password)))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether the password is right. Where there is no hash the answer is no, and takes as long.
@@ -40,15 +42,13 @@ class Passwords:
             Overloaded: too many wait already.
         """
         if password_hash is None:
-            if self._nobodys is None:
-                self._nobodys = await self.hash("nobody's password")
-            await self._run(lambda: self._matches(self._nobodys or "", password))
+            await self._run(lambda: self._matches(self._nobodys, password))
             return False
         return await self._run(lambda: self._matches(password_hash, password))
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:
-            return self._hasher.verify(password_hash, password)
+            return self._hasher.verify(password_hash, _one_form(password))
         except (VerificationError, InvalidHashError):
             return False
 
@@ -64,3 +64,8 @@ class Passwords:
     def close(self) -> None:
         """Lets the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_form(password: str) -> str:
+    """Keyboards write the same letter in different ways (NIST SP 800-63B, 3.1.1.2)."""
+    return unicodedata.normalize("NFKC", password)

@@ -14,6 +14,18 @@ SELECT id, email, full_name, role, is_active, token_version, password_hash, crea
 SELECT id, email, full_name, role, is_active, token_version, password_hash, created_at
   FROM identity.users WHERE id = $1;
 
+-- name: lock_users
+-- The operator and the user that he changes, in id order: two operators who turn on each other come one after the other.
+SELECT id, role, is_active FROM identity.users WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: change_user
+-- Every change ends the user's tokens, also one that leaves him as he was.
+UPDATE identity.users
+   SET role = coalesce($2, role), is_active = coalesce($3, is_active), token_version = token_version + 1,
+       updated_at = clock_timestamp()
+ WHERE id = $1
+RETURNING id, email, full_name, role, is_active, token_version, password_hash, created_at;
+
 -- name: put_admin
 -- The operator of the settings. Another password ends the tokens made under the old one.
 INSERT INTO identity.users (id, email, email_normalised, full_name, password_hash, role)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from services.gateway.domain.bodies import UserBody
-from services.gateway.errors import EmailTaken
+from services.gateway.errors import EmailTaken, Forbidden, OwnAccess, UserNotFound
 from services.gateway.http.tokens import Claims
 from shared.contracts.envelope import decode_item, encode_item
 from shared.contracts.gateway import ActivityRecorded
@@ -43,6 +44,19 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
             is_active=self.is_active,
             created_at=self.created_at,
         )
+
+
+class UserChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator changes of a user; None stays as it is."""
+
+    user_id: UUID
+    role: str | None
+    is_active: bool | None
+
+    @property
+    def takes_access(self) -> bool:
+        """Whether an operator would no longer be one after it."""
+        return self.is_active is False or self.role not in {None, ADMIN}
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +102,30 @@ class IdentityStore:
         """The user with this id."""
         row = await self._database.fetchrow(SQL.find_user, user_id)
         return None if row is None else _user(row)
+
+    async def change(self, operator_id: UUID, change: UserChange, act_of: Callable[[Row], ActivityRecorded]) -> User:
+        """A user as the operator wants him, his tokens ended, with the activity that tells what he was before.
+
+        The operator is looked at again under the lock and stays one, so that there is always at least one.
+
+        Raises:
+            UserNotFound: there is none with this id.
+            Forbidden: the operator is none any more.
+            OwnAccess: he would take his own role or access.
+        """
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(SQL.lock_users, sorted({operator_id, change.user_id}))
+            found = {row["id"]: row for row in rows}
+            operator, before = found.get(operator_id), found.get(change.user_id)
+            if operator is None or operator["role"] != ADMIN or not operator["is_active"]:
+                raise Forbidden
+            if before is None:
+                raise UserNotFound
+            if operator_id == change.user_id and change.takes_access:
+                raise OwnAccess
+            row = await connection.fetchrow(SQL.change_user, change.user_id, change.role, change.is_active)
+            await put_outbox(connection, [act_of(before)])
+        return _user(row)
 
     async def put_admin(self, email: str, password_hash: str) -> None:
         """The operator of the settings, made or brought up to date."""
@@ -148,8 +186,11 @@ async def put_outbox(connection: Connection, acts: Sequence[ActivityRecorded]) -
 
 
 def normalised_email(email: str) -> str:
-    """Addresses that people take for the same. Local parts are case-insensitive wherever it matters."""
-    return email.strip().casefold()
+    """Addresses that people take for the same, whatever their case and Unicode form (UAX 31, NFKC_Casefold).
+
+    Local parts are case-insensitive wherever it matters.
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email.strip()).casefold())
 
 
 def _user(row: Row | None) -> User:

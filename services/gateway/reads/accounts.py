@@ -23,6 +23,11 @@ class AccountReads:
         """One account, deleted or not."""
         return (await self.accounts([account_id])).get(account_id)
 
+    async def live(self, account_id: UUID) -> AccountView | None:
+        """One account that is not deleted."""
+        row = await self._transfer.fetchrow(TRANSFER_SQL.live_account, account_id)
+        return None if row is None else _live(row)
+
     async def accounts(self, account_ids: Sequence[UUID]) -> dict[UUID, AccountView]:
         """Those of these accounts that exist, deleted or not."""
         rows = await self._transfer.fetch(TRANSFER_SQL.accounts, list(account_ids))
@@ -33,8 +38,11 @@ class AccountReads:
     ) -> list[AccountView]:
         """Accounts of one owner, or of all, newest first; settlement accounts belong to nobody's list."""
         moment, place = before or (None, None)
-        rows = await self._transfer.fetch(TRANSFER_SQL.list_accounts, owner_id, with_deleted, moment, place, limit)
-        return [_view(row) for row in rows]
+        if with_deleted:
+            rows = await self._transfer.fetch(TRANSFER_SQL.list_all_accounts, owner_id, moment, place, limit)
+            return [_view(row) for row in rows]
+        rows = await self._transfer.fetch(TRANSFER_SQL.list_live_accounts, owner_id, moment, place, limit)
+        return [_live(row) for row in rows]
 
     async def ids_after(self, account_id: UUID | None, limit: int) -> list[UUID]:
         """Ids of all accounts, settlement accounts too, in order."""
@@ -49,3 +57,8 @@ class AccountReads:
 
 def _view(row: Row) -> AccountView:
     return AccountView(**{field: row[field] for field in AccountView.__struct_fields__})
+
+
+def _live(row: Row) -> AccountView:
+    """The view of live accounts has no column that could say otherwise."""
+    return AccountView(**{field: row[field] for field in AccountView.__struct_fields__ if field != "is_deleted"})

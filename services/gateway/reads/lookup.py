@@ -29,14 +29,25 @@ class TransferLookup:
             TransientError: neither table has it and Redis cannot tell.
         """
         full = await self._reads.full(transfer_id)
-        if full is not None:
-            return full.view if _may_see(caller, full) else None
-        pending = await self._pending(transfer_id)
-        if pending is None or not (caller.is_admin or _is_own(caller, pending)):
-            return None
-        # It may have ended between the two looks.
-        full = await self._reads.full(transfer_id)
-        return pending if full is None else full.view
+        if full is None:
+            pending = await self._pending(transfer_id)
+            if pending is None or not (caller.is_admin or _is_own(caller, pending)):
+                return None
+            if not await self._reads.rows([transfer_id]):
+                return pending
+            # It has ended between the two looks, or is deleted.
+            full = await self._reads.full(transfer_id)
+        return full.view if full is not None and _may_see(caller, full) else None
+
+    async def is_pending(self, transfer_id: UUID) -> bool:
+        """Whether it was accepted and has not ended.
+
+        Raises:
+            TransientError: neither table has it and Redis cannot tell.
+        """
+        if await self._reads.rows([transfer_id]) or await self._pending(transfer_id) is None:
+            return False
+        return not await self._reads.rows([transfer_id])
 
     async def _pending(self, transfer_id: UUID) -> TransferView | None:
         decided = (await self._reads.decisions([transfer_id])).get(transfer_id)
@@ -93,8 +104,6 @@ def _is_own(caller: Caller, view: TransferView) -> bool:
 
 
 def _may_see(caller: Caller, full: FullView) -> bool:
-    if full.is_deleted:
-        return False
     if caller.is_admin or _is_own(caller, full.view):
         return True
     return full.payee_id == caller.user_id and full.view.status == views.COMPLETED

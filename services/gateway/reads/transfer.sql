@@ -5,8 +5,9 @@
 SELECT * FROM transfer.transactions_all WHERE id = ANY($1::uuid[]);
 
 -- name: transfer_with_payee
+-- What a client reads: a deleted one is not there.
 SELECT t.*, (SELECT owner_id FROM transfer.accounts_all WHERE id = t.to_account_id) AS payee_id
-  FROM transfer.transactions_all AS t WHERE t.id = $1;
+  FROM transfer.transactions_live AS t WHERE t.id = $1;
 
 -- name: list_own_transfers
 -- What this user's own accounts were asked to send: pages backwards from ($6, $7).
@@ -49,19 +50,32 @@ SELECT * FROM transfer.transactions_live
    AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
  ORDER BY created_at DESC, id DESC LIMIT $6;
 
+-- name: live_account
+-- What a client reads: a deleted one is not there.
+SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at
+  FROM transfer.accounts_live WHERE id = $1;
+
 -- name: accounts
--- Deleted ones too; the caller decides what he shows.
+-- Deleted ones too, for what must know them: verification, and orders that name them.
 SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at,
        is_deleted
   FROM transfer.accounts_all WHERE id = ANY($1::uuid[]);
 
--- name: list_accounts
+-- name: list_live_accounts
+SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at
+  FROM transfer.accounts_live
+ WHERE ($1::uuid IS NULL OR owner_id = $1) AND owner_id IS NOT NULL
+   AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+ ORDER BY created_at DESC, id DESC LIMIT $4;
+
+-- name: list_all_accounts
+-- Deleted ones too, for an operator who asks for them.
 SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at,
        is_deleted
   FROM transfer.accounts_all
- WHERE ($1::uuid IS NULL OR owner_id = $1) AND ($2 OR NOT is_deleted) AND owner_id IS NOT NULL
-   AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
- ORDER BY created_at DESC, id DESC LIMIT $5;
+ WHERE ($1::uuid IS NULL OR owner_id = $1) AND owner_id IS NOT NULL
+   AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+ ORDER BY created_at DESC, id DESC LIMIT $4;
 
 -- name: list_account_ids
 -- Every account, settlement accounts too, in pages by id: for the verification of the whole book.

@@ -53,7 +53,6 @@ class FullView(msgspec.Struct, frozen=True, kw_only=True):
 
     view: TransferView
     payee_id: UUID | None
-    is_deleted: bool
 
 
 class TransferReads:
@@ -74,11 +73,11 @@ class TransferReads:
         return {row["id"]: view_of(row) for row in rows}
 
     async def full(self, transfer_id: UUID) -> FullView | None:
-        """A transfer that has ended, with its payee."""
+        """A transfer that has ended and is not deleted, with its payee."""
         row = await self._transfer.fetchrow(TRANSFER_SQL.transfer_with_payee, transfer_id)
         if row is None:
             return None
-        return FullView(view=view_of(row), payee_id=row["payee_id"], is_deleted=row["is_deleted"])
+        return FullView(view=view_of(row), payee_id=row["payee_id"])
 
     async def decisions(self, transfer_ids: Sequence[UUID]) -> dict[UUID, TransferScreened]:
         """What fraud has decided on these transfers."""

@@ -14,7 +14,7 @@ from services.gateway.domain.views import AccountView
 from services.gateway.errors import AccountNotFound
 from services.gateway.http import paging
 from services.gateway.http.openapi import PAGING, Call
-from services.gateway.http.reading import Reader, idempotency_key, path_id, wait_s
+from services.gateway.http.reading import Reader, command_wait_s, idempotency_key, path_id
 from services.gateway.http.responses import answer, nothing
 from services.gateway.identity.activity import BLOCKED, SUCCESS, Activities, activity
 from services.gateway.identity.callers import Caller, Callers
@@ -46,7 +46,7 @@ class AccountRoutes:
         at, one, tag = "/api/v1/accounts", "/api/v1/accounts/{account_id}", "accounts"
         return [
             Call(method="POST", path=at, endpoint=self.open, summary="Open an account", tag=tag, key="optional",
-                 body=requests.OpenAccount, answers=AccountBody, status=201, waits=True),
+                 body=requests.OpenAccount, answers=AccountBody, status=201, also=(409,), waits=True),
             Call(method="GET", path=at, endpoint=self.list, summary="My accounts", tag=tag, listed=AccountBody,
                  query=PAGING),
             Call(method="GET", path=one, endpoint=self.read, summary="One account", tag=tag, answers=AccountBody,
@@ -67,7 +67,7 @@ class AccountRoutes:
         name, currency = parsing.checked(
             lambda: parsing.visible(body.name, "name"), lambda: parsing.currency(body.currency)
         )
-        account, is_replay = await self._commands.open(caller, name, currency, key=key, wait_s=wait_s(request))
+        account, is_replay = await self._commands.open(caller, name, currency, key=key, wait_s=command_wait_s(request))
         headers = {"Location": f"/api/v1/accounts/{account.account_id}"}
         if is_replay and key is not None:
             headers["Idempotent-Replayed"] = "true"
@@ -89,12 +89,12 @@ class AccountRoutes:
         body = await self._reader.body(request, requests.RenameAccount)
         (name,) = parsing.checked(lambda: parsing.visible(body.name, "name"))
         account_id = path_id(request, "account_id", AccountNotFound)
-        return answer(bodies.account(await self._commands.rename(caller, account_id, name, wait_s(request))))
+        return answer(bodies.account(await self._commands.rename(caller, account_id, name, command_wait_s(request))))
 
     async def close(self, request: Request) -> Response:
         """The account is gone, if nothing is on it."""
         caller = await self._callers.of(request)
-        await self._commands.close(caller, path_id(request, "account_id", AccountNotFound), wait_s(request))
+        await self._commands.close(caller, path_id(request, "account_id", AccountNotFound), command_wait_s(request))
         return nothing()
 
     async def entries(self, request: Request) -> Response:
@@ -117,7 +117,7 @@ class AccountRoutes:
             AccountNotFound: there is none, or it is somebody else's: the answers are the same.
         """
         account_id = path_id(request, "account_id", AccountNotFound)
-        account = await self._accounts.account(account_id)
+        account = await self._accounts.live(account_id)
         if not may_see(caller, account):
             await self._tell(caller, account_id, status=BLOCKED, error="account_not_found")
             raise AccountNotFound
@@ -132,8 +132,8 @@ class AccountRoutes:
 
 
 def may_see(caller: Caller, account: AccountView | None) -> bool:
-    """Owners see their own accounts, operators all; a deleted one is gone for both."""
-    if account is None or account.is_deleted:
+    """Owners see their own accounts, operators all."""
+    if account is None:
         return False
     return caller.is_admin or account.owner_id == caller.user_id
 

@@ -17,7 +17,7 @@ from services.gateway.domain.views import AccountView
 from services.gateway.errors import AccountNotFound
 from services.gateway.http import paging
 from services.gateway.http.openapi import PAGING, Call, Query
-from services.gateway.http.reading import path_id, wait_s
+from services.gateway.http.reading import command_wait_s, path_id
 from services.gateway.http.responses import answer
 from services.gateway.identity.activity import Activities, activity
 from services.gateway.identity.callers import Caller, Callers
@@ -94,7 +94,7 @@ class AdministrationRoutes:
         """The account is back; its history never went."""
         caller = await self._callers.admin(request)
         account_id = path_id(request, "account_id", AccountNotFound)
-        restored: AccountView = await self._commands.restore(caller, account_id, wait_s(request))
+        restored: AccountView = await self._commands.restore(caller, account_id, command_wait_s(request))
         return answer(bodies.account(restored, tell_deletion=True))
 
     async def verify_account(self, request: Request) -> Response:

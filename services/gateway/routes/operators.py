@@ -17,7 +17,7 @@ from services.gateway.domain.bodies import AccountItems, TransferBody, TransferI
 from services.gateway.domain.parsing import Order
 from services.gateway.errors import FieldError, KeyMissing, ValidationFailed
 from services.gateway.http.openapi import Call
-from services.gateway.http.reading import BATCH_BYTES_MAX, Reader, idempotency_key, required_key, wait_s
+from services.gateway.http.reading import BATCH_BYTES_MAX, Reader, command_wait_s, idempotency_key, required_key, wait_s
 from services.gateway.http.responses import answer
 from services.gateway.identity.callers import Caller, Callers
 from services.gateway.reads.accounts import AccountReads
@@ -98,7 +98,7 @@ class OperatorRoutes:
         body = await self._reader.body(request, requests.KeyedAccountBatch, bytes_max=BATCH_BYTES_MAX)
         check_keys("accounts", key, [item.idempotency_key for item in body.accounts])
         items = parsing.each("accounts", body.accounts, _opening)
-        found = await self._openings.carry(items, caller, key=key, wait_s=wait_s(request))
+        found = await self._openings.carry(items, caller, key=key, wait_s=command_wait_s(request))
         headers = {"Idempotent-Replayed": "true"} if found.is_replay else None
         return answer(AccountItems(items=found.items), 200, headers)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,11 +22,17 @@ from services.gateway.http.responses import answer, encoded
 from services.gateway.identity.activity import BLOCKED, SUCCESS, Activities, activity
 from services.gateway.identity.callers import Caller, Callers
 from services.gateway.reads.lookup import TransferLookup
-from services.gateway.reads.timeline import Timelines
+from services.gateway.reads.timeline import Stage, Timelines
 from services.gateway.reads.transfers import Filter
 from shared.contracts.gateway import BatchPlace
 
 _STATUSES = (views.PENDING, views.COMPLETED, views.FAILED, views.BLOCKED)
+
+
+class TimelineBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The stages of a transfer, in the order in which it passes them."""
+
+    items: Sequence[Stage]
 
 
 class TransferRoutes:
@@ -54,7 +62,7 @@ class TransferRoutes:
         choices: Query = {
             "account_id": {"type": "string", "format": "uuid"},
             "status": {"type": "string", "enum": list(_STATUSES)},
-            "idempotency_key": {"type": "string"},
+            "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
         }
         return [
             Call(method="POST", path=at, endpoint=self.create, summary="Send money", tag=tag, waits=True,
@@ -68,7 +76,7 @@ class TransferRoutes:
             Call(method="GET", path=one, endpoint=self.read, summary="One transfer", tag=tag, answers=TransferBody,
                  also=(404,)),
             Call(method="GET", path=f"{one}/timeline", endpoint=self.timeline, summary="A transfer's way", tag=tag,
-                 also=(404,)),
+                 answers=TimelineBody),
         ]  # fmt: skip
 
     async def create(self, request: Request) -> Response:
@@ -103,9 +111,12 @@ class TransferRoutes:
             start=start,
             end=end,
             before=None if place is None else (place.created_at, place.id),
-            idempotency_key=request.query_params.get("idempotency_key"),
+            idempotency_key=paging.key_filter(request),
         )
         found = await self._lookup.page(caller, chosen, limit + 1)
+        if caller.is_admin and chosen.account_id is not None:
+            act = activity("ADMIN", "account", chosen.account_id, caller.context, details={"act": "list_transfers"})
+            await self._activities.tell(act)
         last = found[limit - 1] if len(found) > limit else None
         cursor = paging.cursor_text(paging.Place(last.requested_at, last.transfer_id)) if last else None
         items = [bodies.transfer(view) for view in found[:limit]]
@@ -120,7 +131,7 @@ class TransferRoutes:
         """Where the transfer was, and when."""
         caller = await self._callers.of(request)
         view = await self._seen(request, caller)
-        return answer({"items": await self._timelines.of(view)})
+        return answer(TimelineBody(items=await self._timelines.of(view)))
 
     async def _seen(self, request: Request, caller: Caller) -> views.TransferView:
         transfer_id = path_id(request, "transfer_id", TransferNotFound)

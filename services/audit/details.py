@@ -1,9 +1,4 @@
-"""The one way to write a value down, so that the same row gives the same bytes when it is stored and when it is read.
-
-Times are RFC 3339 in UTC, with six decimals of the second or, where all are zero, none. JSON has sorted keys and no
-spaces: the bytes are those of `json.dumps(…, sort_keys=True, separators=(",", ":"), ensure_ascii=False)` in UTF-8.
-Details hold text, whole numbers, truth values, lists and objects: what `jsonb` gives back exactly as it took it.
-"""
+"""What enters the column `details`: our own values as they are, those that others made cleaned and bounded."""
 
 from __future__ import annotations
 
@@ -13,16 +8,14 @@ from typing import Any
 
 import msgspec
 
+from shared.audit_chain.canonical import decode, encode
+
 DETAILS_BYTES_MAX = 16_384
 _DETAIL_CHARACTERS_MAX = 1_000
 _DEPTH_MAX = 16
 _WHOLE_MAX = 2**63 - 1
 # Stands for what was too deep, too large or not readable.
 _LEFT_OUT = "[left out]"
-
-encode = msgspec.json.Encoder(order="sorted").encode
-# A fraction comes back as its text: a float would not survive `jsonb` unchanged.
-_decode = msgspec.json.Decoder(float_hook=str).decode
 
 
 def clean(text: str, characters_max: int) -> str:
@@ -54,21 +47,9 @@ def foreign_details_of(values: Mapping[str, msgspec.Raw] | None) -> msgspec.Raw:
     return msgspec.Raw(cleaned)
 
 
-def stored_details(text: str) -> msgspec.Raw:
-    """Details as `jsonb` shows them, in canonical form again.
-
-    Raises:
-        ValueError: they are not what `details_of` could have written.
-    """
-    try:
-        return msgspec.Raw(encode(_decode(text)))
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(str(error)) from None
-
-
 def _read(raw: msgspec.Raw) -> Any:
     try:
-        return _decode(raw)
+        return decode(raw)
     except (msgspec.MsgspecError, RecursionError):
         return _LEFT_OUT
 

@@ -13,8 +13,7 @@ from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
 
-from services.audit.canonical import encode
-from services.audit.domain import Entry
+from shared.audit_chain.canonical import Entry, encode
 
 GENESIS = sha256(b"remit audit chain, version 1").digest()
 
@@ -36,6 +35,15 @@ class Row(NamedTuple):
     recorded_at: datetime
     hash: bytes
     entry: Entry | None
+
+
+class Archive(NamedTuple):
+    """A part of the chain that was detached from the log: its place, and the hashes at both of its ends."""
+
+    first_seq: int
+    last_seq: int
+    previous_hash: bytes
+    last_hash: bytes
 
 
 class Broken(NamedTuple):
@@ -70,27 +78,46 @@ def follow(
     until_seq: int,
     rows: Sequence[Row],
     event_ids: Mapping[int, UUID],
-    checkpoints: Mapping[int, bytes],
+    *checkpoints: Mapping[int, bytes],
 ) -> Tip | Broken:
     """The tip at `until_seq`, if all that belongs between is there and untouched; else the first that is not.
 
-    `rows`, by seq, `event_ids` and `checkpoints` are what the log holds after `tip`, up to `until_seq`.
+    `rows`, by seq, and `event_ids` are what the log holds after `tip`, up to `until_seq`; `checkpoints` are what each
+    witness says that the hash at a position was.
     """
     for row in rows:
         if row.seq != tip.seq + 1:
             return Broken(row.seq, "row_repeated") if row.seq == tip.seq else Broken(tip.seq + 1, "row_missing")
-        reason = _fault(tip, row, event_ids, checkpoints)
-        if reason is not None:
-            return Broken(row.seq, reason)
+        if row.entry is None or not continues(tip, row, row.entry):
+            return Broken(row.seq, "content_changed")
+        if event_ids.get(row.seq) != row.entry.event_id:
+            return Broken(row.seq, "event_id_differs" if row.seq in event_ids else "event_id_missing")
+        if contradicted(row.seq, row.hash, checkpoints):
+            return Broken(row.seq, "checkpoint_differs")
         tip = Tip(row.seq, row.hash)
     return tip if tip.seq == until_seq else Broken(tip.seq + 1, "row_missing")
 
 
-def _fault(tip: Tip, row: Row, event_ids: Mapping[int, UUID], checkpoints: Mapping[int, bytes]) -> str | None:
-    if row.entry is None or link(tip.hash, row.seq, encode(row.recorded_at), body_of(row.entry)) != row.hash:
-        return "content_changed"
-    if event_ids.get(row.seq) != row.entry.event_id:
-        return "event_id_differs" if row.seq in event_ids else "event_id_missing"
-    if checkpoints.get(row.seq, row.hash) != row.hash:
-        return "checkpoint_differs"
-    return None
+def continues(tip: Tip, row: Row, entry: Entry) -> bool:
+    """Whether the row's hash covers it and the hash before it."""
+    return link(tip.hash, row.seq, encode(row.recorded_at), body_of(entry)) == row.hash
+
+
+def skip(tip: Tip, archive: Archive, known_events: int, *checkpoints: Mapping[int, bytes]) -> Tip | Broken:
+    """The tip at the archive's end, if it goes on from `tip` and the log still knows all its events.
+
+    Where the archive appeared while its rows were being followed, `tip` stands inside it already.
+    """
+    begins_here = archive.first_seq == tip.seq + 1
+    if begins_here and archive.previous_hash != tip.hash:
+        return Broken(archive.first_seq, "archive_differs")
+    if known_events != archive.last_seq - tip.seq:
+        return Broken(tip.seq + 1, "event_id_missing")
+    if contradicted(archive.last_seq, archive.last_hash, checkpoints):
+        return Broken(archive.last_seq, "checkpoint_differs")
+    return Tip(archive.last_seq, archive.last_hash)
+
+
+def contradicted(seq: int, row_hash: bytes, checkpoints: Sequence[Mapping[int, bytes]]) -> bool:
+    """Whether a witness says that another hash stood at `seq`."""
+    return any(known.get(seq, row_hash) != row_hash for known in checkpoints)
