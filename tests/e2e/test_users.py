@@ -17,13 +17,6 @@ def _change(by: Session, user: str, **changes: Any) -> httpx.Response:
     return by.call("PATCH", f"/admin/users/{user}", json=changes)
 
 
-def _operator(bank: Bank) -> Session:
-    """Another operator, made of a customer."""
-    customer = bank.customer("Operator")
-    assert _change(bank.admin, customer.user["id"], role="admin").status_code == 200
-    return bank.login(customer.user["email"])
-
-
 def _login(bank: Bank, email: str, password: str = "correct horse battery") -> httpx.Response:  # noqa: S107 - made up
     return bank.client.post("/api/v1/auth/login", json={"email": email, "password": password})
 
@@ -81,7 +74,7 @@ def test_a_change_of_nothing_still_ends_the_users_tokens(bank: Bank) -> None:
 
 @pytest.mark.parametrize("changes", [{"role": "customer"}, {"is_active": False}, {"role": "admin", "is_active": False}])
 def test_an_operator_cannot_lock_himself_out(bank: Bank, changes: dict[str, Any]) -> None:
-    operator = _operator(bank)
+    operator = bank.operator()
     answer = _change(operator, operator.user["id"], **changes)
     assert (answer.status_code, answer.json()["code"]) == (409, "own_access")
     assert operator.call("GET", "/admin/accounts").status_code == 200
@@ -89,7 +82,7 @@ def test_an_operator_cannot_lock_himself_out(bank: Bank, changes: dict[str, Any]
 
 def test_operators_who_turn_on_each_other_at_once_leave_one_of_them(bank: Bank) -> None:
     for _ in range(5):
-        pair = [_operator(bank), _operator(bank)]
+        pair = [bank.operator(), bank.operator()]
         with ThreadPoolExecutor(2) as pool:
             answers = list(
                 pool.map(lambda n: _change(pair[n], pair[1 - n].user["id"], role="customer").status_code, (0, 1))  # noqa: B023
@@ -132,7 +125,7 @@ def test_changing_users_is_for_operators(bank: Bank) -> None:
 
 
 def test_who_changed_whom_and_from_what_is_in_the_audit_log(bank: Bank) -> None:
-    operator, customer = _operator(bank), bank.customer()
+    operator, customer = bank.operator(), bank.customer()
     assert _change(operator, customer.user["id"], role="admin").status_code == 200
     [row] = _audited(bank, customer.user["id"], "UPDATE", 1)
     assert (row["status"], row["user_id"]) == ("success", operator.user["id"])

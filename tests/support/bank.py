@@ -75,6 +75,13 @@ class Bank:
         user = self.client.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {token}"}).json()
         return Session(self.client, token, user)
 
+    def operator(self) -> Session:
+        """Another operator, for a test that may end his session."""
+        made = self.customer("Operator")
+        answer = self.admin.call("PATCH", f"/admin/users/{made.user['id']}", json={"role": "admin"})
+        assert answer.status_code == 200, answer.text
+        return self.login(made.user["email"])
+
     def customer(self, name: str = "Somebody") -> Session:
         """A new customer, logged in."""
         email = f"{uuid4().hex}@example.com"

@@ -10,6 +10,7 @@ from services.gateway.idempotency.records import Records
 from services.gateway.identity.callers import Caller
 from services.gateway.reads.accounts import AccountReads
 from services.gateway.reads.transfers import Filter, FullView, TransferReads, newest
+from shared.errors import TransientError
 
 _PENDING_RECORDS_MAX = 200
 
@@ -29,14 +30,16 @@ class TransferLookup:
             TransientError: neither table has it and Redis cannot tell.
         """
         full = await self._reads.full(transfer_id)
-        if full is None:
-            pending = await self._pending(transfer_id)
-            if pending is None or not (caller.is_admin or _is_own(caller, pending)):
-                return None
-            if not await self._reads.rows([transfer_id]):
-                return pending
-            # It has ended between the two looks, or is deleted.
-            full = await self._reads.full(transfer_id)
+        if full is not None and _may_see(caller, full):
+            return full.view
+        # Another's goes the same way as one that does not exist: how long it takes tells nothing.
+        pending = await self._pending(transfer_id)
+        if full is not None or pending is None or not (caller.is_admin or _is_own(caller, pending)):
+            return None
+        if not await self._reads.rows([transfer_id]):
+            return pending
+        # It has ended between the two looks, or is deleted.
+        full = await self._reads.full(transfer_id)
         return full.view if full is not None and _may_see(caller, full) else None
 
     async def is_pending(self, transfer_id: UUID) -> bool:
@@ -51,9 +54,14 @@ class TransferLookup:
 
     async def _pending(self, transfer_id: UUID) -> TransferView | None:
         decided = (await self._reads.decisions([transfer_id])).get(transfer_id)
+        try:
+            (held,) = await self._records.find([transfer_id])
+        except TransientError:
+            if decided is None:
+                raise
+            held = []
         if decided is not None:
             return views.pending(decided.instruction)
-        (held,) = await self._records.find([transfer_id])
         for request in held:
             if request.instruction.transfer_id == transfer_id:
                 return views.pending(request.instruction)
