@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from uuid import uuid4
 
 import httpx
@@ -26,14 +27,14 @@ def test_requests_on_a_broker_that_loses_its_data_are_sent_again(
 ) -> None:
     """They stand in Redis as well: the sweeper publishes them again once the broker is back."""
     alice, source, to = parties
-    before = float(alice.balance(source))
+    before = Decimal(alice.balance(source))
     stack.stop_service("fraud")
     transfers = accepted(alice, source, to, 5)
     stack.wipe_server("rabbitmq")
     stack.start_servers(["rabbitmq"])
     stack.start_service("fraud")
     until(lambda: all_completed(alice, transfers))
-    assert float(alice.balance(source)) == before - 5
+    assert Decimal(alice.balance(source)) == before - 5
     book_is_clean(stack)
 
 
@@ -42,7 +43,7 @@ def test_requests_pending_when_redis_loses_its_data_still_end(
 ) -> None:
     """They stand at the broker as well; and after the gateway has registered them again the broker may go too."""
     alice, source, to = parties
-    before = float(alice.balance(source))
+    before = Decimal(alice.balance(source))
     stack.stop_service("fraud")
     transfers = accepted(alice, source, to, 5)
     client = redis.Redis.from_url(stack.env["REMIT_REDIS_URL"])
@@ -57,7 +58,7 @@ def test_requests_pending_when_redis_loses_its_data_still_end(
     stack.start_servers(["rabbitmq"])
     stack.start_service("fraud")
     until(lambda: all_completed(alice, transfers))
-    assert float(alice.balance(source)) == before - 5
+    assert Decimal(alice.balance(source)) == before - 5
     book_is_clean(stack)
 
 
@@ -84,7 +85,7 @@ def test_a_service_killed_under_load_loses_and_doubles_nothing(
 ) -> None:
     """Clients retry what they do not know under the same key; each key is paid once."""
     alice, source, to = parties
-    before = float(alice.balance(source))
+    before = Decimal(alice.balance(source))
     keys = [str(uuid4()) for _ in range(60)]
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(insist, alice, source, to, key) for key in keys]
@@ -92,7 +93,7 @@ def test_a_service_killed_under_load_loses_and_doubles_nothing(
         stack.stop_service(victim, signal.SIGKILL)
         stack.start_service(victim)
         assert {call.result() for call in calls} == {201}
-    assert float(alice.balance(source)) == before - len(keys)
+    assert Decimal(alice.balance(source)) == before - len(keys)
     book_is_clean(stack)
 
 
