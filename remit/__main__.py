@@ -11,7 +11,21 @@ from pathlib import Path
 from types import ModuleType
 
 from remit import environment
-from remit.commands import audit, dead_letters, migrate, repair, replay, smoke, verify
+from remit.commands import (
+    audit,
+    bench,
+    capacity,
+    dead_letters,
+    definitions,
+    doctor,
+    migrate,
+    prove,
+    rebuild,
+    repair,
+    replay,
+    smoke,
+    verify,
+)
 from remit.environment import Settings
 from remit.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNAVAILABLE, EXIT_USAGE, CommandError
 from shared.database.errors import is_transient, sqlstate_of
@@ -19,10 +33,16 @@ from shared.errors import RemitError, SettingsError, TransientError
 
 _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "migrate": (migrate, "bring every schema and the broker's definitions up to date"),
+    "definitions": (definitions, "write the definitions that the broker loads at boot"),
     "smoke": (smoke, "send a first deposit and transfer, and verify them in the ledger"),
     "replay": (replay, "replay files of accounts and transfers through the API, exactly once"),
     "verify": (verify, "check every invariant over the whole book"),
+    "doctor": (doctor, "say what is right, what is wrong and what to do; changes nothing"),
     "repair": (repair, "emit again what the other services have not seen"),
+    "rebuild": (rebuild, "make the ledger anew from transfer's rows, and compare it with the one that stands"),
+    "prove": (prove, "break a private Remit while clients use it, and show that nothing is lost or doubled"),
+    "bench": (bench, "measure a private Remit under load, and check its books"),
+    "capacity": (capacity, "say how many of each service a rate needs, and what is full first"),
     "audit": (audit, "verify the audit log, and put its old months away"),
     "dead-letters": (dead_letters, "list, look at, replay or discard what the services could not carry"),
 }
@@ -34,7 +54,7 @@ Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 def main() -> int:
     """Runs one command; its exit code. Expected trouble is one line on standard error."""
     arguments = _parser().parse_args()
-    settings = environment.load(os.environ, Path.cwd())
+    settings = environment.load(os.environ, Path.cwd(), getattr(arguments, "url", None))
     command: Command = _COMMANDS[arguments.command][0].run
     try:
         return asyncio.run(_awaited(command, arguments, settings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
-from shared.money import AmountInvalid, exponent_of, to_minor
+from shared.money import AmountInvalid, exponent_of, to_minor, to_text
 
 
 def minor_of(text: str, currency: str) -> int:
@@ -24,3 +24,17 @@ def minor_of(text: str, currency: str) -> int:
         exponent_of(currency)
         return 0
     return to_minor(amount, currency) if amount > 0 else -to_minor(-amount, currency)
+
+
+def text_of(amount: str | Decimal, currency: str) -> str:
+    """An amount as the API is told it. A string goes as it stands: the API judges it.
+
+    Raises:
+        UnknownCurrency: not an active ISO 4217 code.
+        AmountInvalid: a decimal that the currency cannot express, or anything else: a float is never exact.
+    """
+    if isinstance(amount, str):
+        return amount
+    if not isinstance(amount, Decimal):
+        raise AmountInvalid(f"{amount!r} is neither a string nor a Decimal")
+    return to_text(minor_of(str(amount), currency), currency)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -13,7 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from remit.invariants import Result, Status
+
 _LINE_EVERY_S = 2.0
+_STYLES = {Status.OK: "green", Status.CATCHING_UP: "yellow", Status.BREACH: "red"}
 
 
 class Meter(Protocol):
@@ -36,6 +39,19 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
     return made
+
+
+def show_results(out: Console, what: str, results: Sequence[Result], *, with_seconds: bool = False) -> None:
+    """What was checked, and below it all that does not hold."""
+    found = table(what, "", "figure", *([">seconds"] if with_seconds else []))
+    for result in results:
+        style = _STYLES[result.status]
+        status = f"[{style}]{result.status.value.replace('_', ' ')}[/{style}]"
+        found.add_row(result.name, status, result.figure, *([f"{result.elapsed_s:.2f}"] if with_seconds else []))
+    out.print(found)
+    for result in results:
+        for line in result.detail:
+            out.print(f"{result.name}: {line}", style=_STYLES[result.status], highlight=False, markup=False)
 
 
 @contextmanager

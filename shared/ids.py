@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from functools import cache
 from hashlib import sha1, sha256
 from uuid import UUID, uuid4
 
@@ -19,7 +21,18 @@ def derive(*parts: str | int | UUID) -> UUID:
 
 def event_id(subject_id: UUID, message_type: str, *more: str) -> UUID:
     """The id of the one event of this type about this subject; `more` tells apart what may happen repeatedly."""
-    return derive("event", message_type, subject_id, *more)
+    if more:
+        return derive("event", message_type, subject_id, *more)
+    # As `derive` does it; what is the same for all events of a type is digested once.
+    digested = _events_of(message_type).copy()
+    digested.update(b"36:%b" % str(subject_id).encode())
+    return UUID(bytes=digested.digest()[:16], version=5)
+
+
+@cache
+def _events_of(message_type: str) -> hashlib._Hash:
+    begun = f"5:event{len(message_type)}:{message_type}"
+    return sha1(_NAMESPACE.bytes + begun.encode(), usedforsecurity=False)
 
 
 def settlement_account_id(currency: str) -> UUID:

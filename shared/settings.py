@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import re
+import socket
 from collections.abc import Mapping
 from typing import TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -16,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import pydantic
 
 from shared.errors import SettingsError
+from shared.ids import random_id
 
 Environment = Mapping[str, str]
 
@@ -45,12 +49,37 @@ class WorkerSettings(SettingsModel):
     database_connections_max: int = pydantic.Field(default=4, ge=2, le=100)
     publish_timeout_s: float = pydantic.Field(default=5.0, gt=0, le=60)
     # Envelopes: each may hold a thousand items, so this bounds the memory of a worker that has fallen behind.
-    prefetch_max: int = pydantic.Field(default=64, ge=1, le=2_000)
+    prefetch_max: int = pydantic.Field(default=32, ge=1, le=2_000)
+    # Of several workers the one with the highest is given what its hands can hold, the next one the rest; those with
+    # the same take turns. None: each draws its own.
+    consumer_priority: int | None = pydantic.Field(default=None, ge=0, le=65_535)
     batch_items_max: int = pydantic.Field(default=2_000, ge=1, le=10_000)
     reconcile_every_s: float = pydantic.Field(default=60.0, gt=0)
 
 
+class TraceSettings(SettingsModel):
+    """Where each service sends spans of the calls that are traced, and which calls are."""
+
+    # An OTLP/HTTP receiver, at its usual path where none is said. No user in it: it is logged.
+    endpoint: str | None = pydantic.Field(default=None, pattern=r"^https?://[^/@\s?#]+(/[^@\s]*)?$")
+    # Of the calls whose caller has not decided, 0 to 1.
+    sample: float = pydantic.Field(default=0.01, ge=0, le=1)
+
+    @pydantic.field_validator("endpoint")
+    @classmethod
+    def _with_path(cls, value: str | None) -> str | None:
+        if value is None or urlsplit(value).path.strip("/"):
+            return value
+        return f"{value.rstrip('/')}/v1/traces"
+
+
 Model = TypeVar("Model", bound=SettingsModel)
+
+
+def drawn_instance() -> str:
+    """A name that no other running process has."""
+    host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:60]
+    return f"{host}-{os.getpid()}-{random_id().hex[:8]}"
 
 
 def role_of(service: str) -> str:
@@ -140,3 +169,12 @@ def from_environment(model: type[Model], environment: Environment, prefix: str, 
     names = {field: f"{prefix}{field.upper()}" for field in model.model_fields if field not in given}
     read = {field: environment[name] for field, name in names.items() if environment.get(name, "").strip()}
     return build(model, {**read, **given}, names)
+
+
+def traces_from(environment: Environment) -> TraceSettings:
+    """What every service is told of tracing, from `REMIT_TRACES_…`.
+
+    Raises:
+        SettingsError: one is wrong.
+    """
+    return from_environment(TraceSettings, environment, "REMIT_TRACES_")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploy.local.errors import StackError
 
-INFRA_VALUES = ("external", "local")
+INFRA_VALUES = ("external", "containers", "local")
 
 # The settings that name a running server, by part.
 SERVER_SETTINGS: Mapping[str, str] = {
@@ -63,8 +63,36 @@ def external_servers(caller: Mapping[str, str]) -> frozenset[str]:
     named = frozenset(part for part, setting in SERVER_SETTINGS.items() if setting in caller)
     infra = caller.get("REMIT_INFRA")
     if infra is not None and infra not in INFRA_VALUES:
-        raise StackError("REMIT_INFRA", f"must be {' or '.join(INFRA_VALUES)}, not {infra!r}")
+        raise StackError("REMIT_INFRA", f"must be {', '.join(INFRA_VALUES[:-1])} or {INFRA_VALUES[-1]}, not {infra!r}")
     missing = [setting for part, setting in SERVER_SETTINGS.items() if part not in named]
     if infra == "external" and missing:
         raise StackError("REMIT_INFRA", f"is external, but {' and '.join(missing)} is not set")
     return named
+
+
+def servers_in_containers(
+    ours: Sequence[str],
+    infra: str | None,
+    *,
+    kept: frozenset[str],
+    missing: frozenset[str],
+    installable: bool,
+    engine_trouble: Callable[[], str | None],
+) -> list[str]:
+    """Which of our own servers run in containers; the others are programs of this machine, installed if need be.
+
+    `kept` are those whose data are in containers already: without a word from the caller a server stays where its
+    data are. `missing` have no program here; `engine_trouble` says why no engine answers.
+
+    Raises:
+        StackError: containers are wanted, and no engine answers.
+    """
+    if infra == "local" or not ours:
+        return []
+    if infra == "containers":
+        if (trouble := engine_trouble()) is not None:
+            raise StackError("REMIT_INFRA", f"is containers, but no Docker engine answers: {trouble}")
+        return list(ours)
+    homeless = missing - kept
+    found_places = kept | homeless if homeless and not installable and engine_trouble() is None else kept
+    return [name for name in ours if name in found_places]

@@ -56,8 +56,7 @@ def reset() -> None:
     """Stop everything and remove all data, secrets and logs."""
     if LOCAL.exists():
         with locked(LOCAL / "lock"):
-            _last_stack().stop()
-            Layout(LOCAL).wipe()
+            _last_stack().wipe()
     terminal.say("remit: stopped and wiped; the next `make up` begins with an empty book")
 
 
@@ -72,6 +71,11 @@ def ps() -> None:
 def logs(name: str | None) -> None:
     """The end of each log, or follow one."""
     layout = Layout(LOCAL)
+    servers = _last_stack().servers if LOCAL.exists() else None
+    if servers is not None and name in servers.contained:
+        servers.become_log_of(name, FOLLOW_LINES)
+    if servers is not None:
+        servers.save_logs()
     if name is not None:
         path = layout.log(name)
         if not path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,14 @@ _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/remit.conf")
 _UNITS = ("postgresql.service", "redis-server.service", "rabbitmq-server.service", "epmd.service", "epmd.socket")
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Two stacks that start at once on a bare machine install one after the other."""
+    with Path(__file__).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def install(parts: Sequence[str], log: Path) -> None:
     """Install the packages of missing servers, as root on Debian or Ubuntu.
 
@@ -33,11 +42,16 @@ def install(parts: Sequence[str], log: Path) -> None:
         StackError: it cannot, here or for this user; the message says what to install.
     """
     packages = [PACKAGES[part] for part in parts]
-    if not is_root() or not _is_debian():
+    if not is_possible():
         raise StackError("servers", _advice(parts, packages))
     with log.open("ab") as output, _nothing_starts(packages, output):
         _apt(output, log, "update")
         _apt(output, log, "install", "-y", "--no-install-recommends", "--no-upgrade", *packages)
+
+
+def is_possible() -> bool:
+    """Whether this is Debian or Ubuntu, and we are root."""
+    return is_root() and _is_debian()
 
 
 def _advice(parts: Sequence[str], packages: Sequence[str]) -> str:
@@ -45,7 +59,7 @@ def _advice(parts: Sequence[str], packages: Sequence[str]) -> str:
     names = " ".join(packages)
     how = f"`sudo apt-get install {names}`" if _is_debian() else "install them"
     settings = " ".join(SERVER_SETTINGS[part] for part in parts)
-    return f"{missing} not found on this machine; {how}, or name running ones by {settings}"
+    return f"{missing} not found on this machine; {how}, start Docker, or name running ones by {settings}"
 
 
 def _is_debian() -> bool:

@@ -60,6 +60,11 @@ class Layout:
         return self.state / "ports"
 
     @property
+    def containers(self) -> Path:
+        """Which servers run in containers, under which names and ports."""
+        return self.state / "containers"
+
+    @property
     def lock(self) -> Path:
         """Held while a command changes the stack."""
         return self.state / "lock"

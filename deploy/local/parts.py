@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from deploy.local.daemons import Command, Daemons
@@ -50,12 +51,40 @@ class Part(Protocol):
         """What it is and where it listens, for the terminal."""
 
 
+class Way(Protocol):
+    """The way up of one part, whatever runs it."""
+
+    @property
+    def name(self) -> str:
+        """The part's name."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything had to be started."""
+
+    def launch(self) -> None:
+        """Start it, or keep what runs already just as it should."""
+
+    def is_ready(self) -> bool:
+        """Whether it serves; a StackError if it never will."""
+
+    def why(self) -> str:
+        """What it is waiting for."""
+
+    def describe(self) -> str:
+        """What it is and where it listens, for the terminal."""
+
+    def log(self) -> Path:
+        """What explains a failure."""
+
+
 class Bringing:
-    """One part on its way up."""
+    """One part that runs as processes of this machine, on its way up."""
 
     def __init__(self, part: Part, layout: Layout, daemons: Daemons, ports: Ports) -> None:
         self.part = part
-        self.layout = layout
+        self.name = part.name
+        self._layout = layout
         self._daemons = daemons
         self._ports = ports
         self._attempts = 0
@@ -99,6 +128,14 @@ class Bringing:
             return str(reason)
         return "it has just become ready"
 
+    def describe(self) -> str:
+        """What it is and where it listens, for the terminal."""
+        return self.part.describe(self.chosen)
+
+    def log(self) -> Path:
+        """The log of its main process."""
+        return self._layout.log(self.part.processes[-1])
+
     def is_current(self) -> bool:
         """Whether it runs just as it would be started now."""
         main = self._daemons.running(self.part.processes[-1])
@@ -115,12 +152,12 @@ class Bringing:
         self.stop()
         taken = [purpose for purpose, port in self.chosen.items() if not is_free(port)]
         if not taken or self._attempts >= ATTEMPTS_MAX:
-            raise StackError(self.part.name, "ended instead of starting", log=self.layout.log(ended))
+            raise StackError(self.part.name, "ended instead of starting", log=self._layout.log(ended))
         self._ports.forget(taken)
         self.launch()
 
 
-def bring_up(bringing: Sequence[Bringing], *, timeout_s: float, report: Report) -> None:
+def bring_up(bringing: Sequence[Way], *, timeout_s: float, report: Report) -> None:
     """Start all, and return when each of them serves.
 
     Raises:
@@ -134,9 +171,8 @@ def bring_up(bringing: Sequence[Bringing], *, timeout_s: float, report: Report) 
         for one in [one for one in waiting if one.is_ready()]:
             waiting.remove(one)
             state = "" if one.changed else " (was running)"
-            report(one.part.name, one.part.describe(one.chosen) + state, time.monotonic() - begun)
+            report(one.name, one.describe() + state, time.monotonic() - begun)
         if waiting and time.monotonic() - begun > timeout_s:
             late = waiting[0]
-            log = late.layout.log(late.part.processes[-1])
-            raise StackError(late.part.name, f"not ready within {timeout_s:.0f} s: {late.why()}", log=log)
+            raise StackError(late.name, f"not ready within {timeout_s:.0f} s: {late.why()}", log=late.log())
         time.sleep(POLL_S)

@@ -34,15 +34,20 @@ FAST_SHUTDOWN = signal.SIGINT
 IMMEDIATE_SHUTDOWN = signal.SIGQUIT
 
 _HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+_HBA_OF_STANDBYS = f"host replication {OWNER} 127.0.0.1/32 scram-sha-256\n"
 
 _CREATE = """\
 CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD '{password}';
 
-CREATE DATABASE {database} OWNER {owner};
+CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C';
 
 """
 _RENEW = """\
 ALTER ROLE {owner} PASSWORD '{password}';
+
+"""
+_FEED = """\
+ALTER ROLE {owner} REPLICATION;
 
 """
 
@@ -52,6 +57,14 @@ def find(version: tuple[int, ...] = LEAST) -> Program | None:
     candidates = [*Path("/usr/lib/postgresql").glob("*/bin/postgres"), *Path("/usr").glob("pgsql-*/bin/postgres")]
     on_path = programs.which("postgres")
     return programs.best([*candidates, *([on_path.resolve()] if on_path else [])], version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """The server that a standby follows, and the name under which it does."""
+
+    port: int
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +78,10 @@ class Postgres:
     durable: bool
     name: str = "postgres"
     processes: tuple[str, ...] = ("postgres",)
+    # The name of the standby that has to hold each commit before it is answered; the owner's role feeds it.
+    standby: str | None = None
+    # Begins as a copy of this server, and follows it under this name until it is promoted.
+    follows: Followed | None = None
 
     @property
     def home(self) -> Path:
@@ -90,7 +107,7 @@ class Postgres:
 
     def url(self, ports: Mapping[str, int]) -> str:
         """The owner's address."""
-        return f"postgresql://{OWNER}:{self.password}@{LOOPBACK}:{ports['postgres']}/{DATABASE}"
+        return address(self.password, ports)
 
     def prepare(self, ports: Mapping[str, int]) -> None:
         """Make the cluster, whole or not at all, and see that the owner's password is today's."""
@@ -100,13 +117,10 @@ class Postgres:
             self._create()
         self._check_version()
         self._drop_stale_pid()
-        stamp = self.home / "password.sha256"
-        digest = hashlib.sha256(self.password.encode()).hexdigest()
-        if not stamp.exists() or stamp.read_text() != digest:
-            self._single(self.cluster, _RENEW)
-            write_private(stamp, digest, owner=self.account)
+        if self.follows is None:
+            self._renew_password()
         write_private(self.cluster / "postgresql.conf", self._config(ports["postgres"]), owner=self.account)
-        write_private(self.cluster / "pg_hba.conf", _HBA, owner=self.account)
+        write_private(self.cluster / "pg_hba.conf", self._hba(), owner=self.account)
 
     def commands(self, ports: Mapping[str, int]) -> list[Command]:
         """The server itself."""
@@ -118,7 +132,7 @@ class Postgres:
                 cwd=self.cluster,
                 ports=ports,
                 account=self.account,
-                inputs=self._config(ports["postgres"]) + _HBA + self.program.release,
+                inputs=self._config(ports["postgres"]) + self._hba() + self.program.release,
                 stop_signal=FAST_SHUTDOWN,
                 stop_timeout_s=60,
                 death_signal=IMMEDIATE_SHUTDOWN,
@@ -139,34 +153,54 @@ class Postgres:
             f"port = {port}",
             # Without a socket in the file system there is no second way in, and no limit on the length of its path.
             "unix_socket_directories = ''",
-            "password_encryption = scram-sha-256",
-            "max_connections = 100",
-            "shared_buffers = 256MB",
-            "max_wal_size = 2GB",
-            "timezone = UTC",
-            "log_timezone = UTC",
-            "log_lock_waits = on",
+            *(f"{key} = {value}" for key, value in settings(durable=self.durable).items()),
+            *([f"synchronous_standby_names = '{self.standby}'"] if self.standby else []),
         ]
-        if not self.durable:
-            lines += ["fsync = off", "synchronous_commit = off", "full_page_writes = off"]
         return "".join(f"{line}\n" for line in lines)
+
+    def _hba(self) -> str:
+        return _HBA + _HBA_OF_STANDBYS if self.standby else _HBA
 
     def _create(self) -> None:
         # Made aside and renamed, so that one interrupted leaves nothing that looks finished.
         new = self.home / "cluster.new"
         shutil.rmtree(new, ignore_errors=True)
+        if self.follows is None:
+            self._initialise(new)
+        else:
+            self._copy(self.follows, new)
+        new.rename(self.cluster)
+
+    def _copy(self, followed: Followed, new: Path) -> None:
+        place = f"host={LOOPBACK} port={followed.port} user={OWNER} application_name={followed.name}"
+        copy = (str(self.program.path.with_name("pg_basebackup")), "-d", place, "-D", str(new))
+        # -R writes how to follow, with the password, into the copy.
+        options = ("-R", "-X", "stream", "-c", "fast", *(() if self.durable else ("--no-sync",)))
+        self._run((*copy, *options), env={"PGPASSWORD": self.password})
+
+    def _initialise(self, new: Path) -> None:
         initdb = (str(self.program.path.with_name("initdb")), "-D", str(new), "-U", "postgres")
         options = ("--encoding=UTF8", "--locale=C", "--auth=reject", *(() if self.durable else ("--no-sync",)))
         self._run((*initdb, *options))
-        self._single(new, _CREATE)
-        new.rename(self.cluster)
+        self._single(new, _CREATE + _FEED if self.standby else _CREATE)
+
+    def _renew_password(self) -> None:
+        stamp = self.home / "password.sha256"
+        digest = hashlib.sha256(self.password.encode()).hexdigest()
+        if not stamp.exists() or stamp.read_text() != digest:
+            self._single(self.cluster, _RENEW)
+            write_private(stamp, digest, owner=self.account)
+
+    def promote(self) -> None:
+        """Have a standby that runs become a primary, and wait until it is one."""
+        self._run((str(self.program.path.with_name("pg_ctl")), "promote", "-w", "-D", str(self.cluster)))
 
     def _single(self, cluster: Path, statements: str) -> None:
         # In single-user mode no superuser ever needs a password, so none exists that could be lost.
-        script = statements.format(owner=OWNER, password=self.password, database=DATABASE)
+        script = _filled(statements, self.password)
         self._run((str(self.program.path), "--single", "-j", "-D", str(cluster), "postgres"), script)
 
-    def _run(self, argv: tuple[str, ...], script: str = "") -> None:
+    def _run(self, argv: tuple[str, ...], script: str = "", env: Mapping[str, str] | None = None) -> None:
         account, log = self.account, self.layout.log(self.name)
         with log.open("ab") as output:
             done = subprocess.run(
@@ -175,7 +209,7 @@ class Postgres:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.home,
-                env={"PATH": programs.SYSTEM_PATH, "LANG": "C.UTF-8"},
+                env={"PATH": programs.SYSTEM_PATH, "LANG": "C.UTF-8", **(env or {})},
                 user=None if account is None else account.uid,
                 group=None if account is None else account.gid,
                 extra_groups=None if account is None else [account.gid],
@@ -201,8 +235,37 @@ class Postgres:
             path.unlink()
 
 
-def probe(url: str) -> None:
-    """Log in and ask something.
+def address(password: str, ports: Mapping[str, int]) -> str:
+    """The owner's address."""
+    return f"postgresql://{OWNER}:{password}@{LOOPBACK}:{ports['postgres']}/{DATABASE}"
+
+
+def settings(*, durable: bool) -> dict[str, str]:
+    """How it runs, wherever that is; not `durable`: without fsync, for data that end with the test."""
+    chosen = {
+        "password_encryption": "scram-sha-256",
+        "max_connections": "100",
+        "shared_buffers": "256MB",
+        "max_wal_size": "2GB",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_lock_waits": "on",
+    }
+    hasty = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    return chosen if durable else {**chosen, **hasty}
+
+
+def creation(password: str) -> str:
+    """The statements that a superuser of an empty cluster runs once: the owner and its database."""
+    return _filled(_CREATE, password)
+
+
+def _filled(statements: str, password: str) -> str:
+    return statements.format(owner=OWNER, password=password, database=DATABASE)
+
+
+def probe(url: str) -> str:
+    """Log in and ask for the name and version of what answers.
 
     Raises:
         NotReady: it does not answer, refuses the login, or is too old.
@@ -211,7 +274,10 @@ def probe(url: str) -> None:
         with psycopg.connect(url, connect_timeout=PROBE_TIMEOUT_S) as connection:
             connection.execute("SELECT 1")
             major = connection.info.server_version // 10_000
+            said = connection.info.parameter_status("server_version") or ""
     except psycopg.Error as error:
         raise NotReady(str(error).strip().replace("\n", " ")) from None
     if (major,) < LEAST:
         raise NotReady(f"PostgreSQL {major} is too old; {LEAST[0]} or newer is needed")
+    # Packagers add their own number: "15.18 (Debian 15.18-0+deb12u1)".
+    return f"PostgreSQL {said.partition(' ')[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,9 +33,14 @@ DEFAULT_AMQP_PORT = 5672
 NODE = "remit@localhost"
 
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+# Type, channel, size of what follows.
+_FRAME_HEAD_BYTES = 7
+# Among the server's properties in Connection.Start: a short string, then a long one with its length.
+_VERSION = re.compile(rb"\x07versionS.{4}([0-9.]+)", re.DOTALL)
 
 # Busy waiting would take the processors from the five services.
-_ERLANG_OPTIONS = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+NO_BUSY_WAITING = "+sbwt none +sbwtdcpu none +sbwtdio none"
+_ERLANG_OPTIONS = f"-kernel inet_dist_use_interface {{127,0,0,1}} {NO_BUSY_WAITING}"
 
 
 def find() -> Program | None:
@@ -47,6 +53,18 @@ def find() -> Program | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Membership:
+    """A node's part in a cluster: a minority of its nodes pauses, and its definitions are sent once it stands."""
+
+    # The node that all others join when they first start.
+    first: str
+    # Whoever runs the cluster maps the names of its nodes to ports.
+    mapper_port: int
+    # How long a peer may be silent before it is down, seconds.
+    tick_time_s: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RabbitMQ:
     """The server, and the port mapper it needs, as a part of the stack."""
 
@@ -56,6 +74,9 @@ class RabbitMQ:
     cookie: str
     name: str = "rabbitmq"
     processes: tuple[str, ...] = ("epmd", "rabbitmq")
+    node: str = NODE
+    # None: a node alone, with a port mapper and definitions of its own.
+    cluster: Membership | None = None
 
     @property
     def home(self) -> Path:
@@ -69,15 +90,16 @@ class RabbitMQ:
 
     def choose_ports(self, ports: Ports) -> Mapping[str, int]:
         """AMQP, management, metrics, and the two of Erlang's distribution."""
-        return {purpose: ports.choose(purpose) for purpose in PURPOSES}
+        chosen = {purpose: ports.choose(purpose) for purpose in PURPOSES}
+        return chosen if self.cluster is None else {**chosen, "epmd": self.cluster.mapper_port}
 
     def url(self, ports: Mapping[str, int]) -> str:
         """The administrator's address."""
-        return f"amqp://{ADMINISTRATOR}:{self.password}@{LOOPBACK}:{ports['amqp']}/"
+        return address(self.password, ports)
 
     def management_url(self, ports: Mapping[str, int]) -> str:
         """The administrator's address of the HTTP API."""
-        return f"http://{ADMINISTRATOR}:{self.password}@{LOOPBACK}:{ports['management']}"
+        return management_address(self.password, ports)
 
     def prepare(self, ports: Mapping[str, int]) -> None:
         """Write the configuration and the definitions: users, permissions, exchanges, queues, bindings."""
@@ -97,8 +119,9 @@ class RabbitMQ:
             write_private(self.home / name, text, owner=self.account)
 
     def commands(self, ports: Mapping[str, int]) -> list[Command]:
-        """The port mapper, then the broker."""
-        return [self._epmd(ports), self._broker(ports)]
+        """The port mapper, if it is ours, then the broker."""
+        broker = self._broker(ports)
+        return [broker] if self.cluster else [self._epmd(ports), broker]
 
     def probe(self, ports: Mapping[str, int]) -> None:
         """Greet the AMQP listener, which opens last of all, and log in as the administrator."""
@@ -109,6 +132,11 @@ class RabbitMQ:
         """Version and addresses."""
         where = f"{LOOPBACK}:{ports['amqp']}, management on :{ports['management']}"
         return f"RabbitMQ {self.program.release} on {where}"
+
+    def control(self, ports: Mapping[str, int], *arguments: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        """How to have `rabbitmqctl` do something to the running node: the command line and its environment."""
+        program = self.program.path.resolve().with_name("rabbitmqctl")
+        return (str(program), "--node", self.node, *arguments), self._node_environment(ports)
 
     def _epmd(self, ports: Mapping[str, int]) -> Command:
         return Command(
@@ -123,23 +151,17 @@ class RabbitMQ:
     def _broker(self, ports: Mapping[str, int]) -> Command:
         home = self.home
         env = {
-            "PATH": f"{_erlang().parent}:{programs.SYSTEM_PATH}",
-            "LANG": "C.UTF-8",
-            "HOME": str(home),
-            "ERL_EPMD_PORT": str(ports["epmd"]),
-            "ERL_EPMD_ADDRESS": LOOPBACK,
+            **self._node_environment(ports),
             # The script then becomes the node itself, so that its pid is the node's and signals arrive.
             "RUNNING_UNDER_SYSTEMD": "true",
-            "RABBITMQ_NODENAME": NODE,
             "RABBITMQ_DIST_PORT": str(ports["dist"]),
             "RABBITMQ_MNESIA_BASE": str(home / "node"),
             "RABBITMQ_LOG_BASE": str(home / "log"),
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
-            "RABBITMQ_CONF_ENV_FILE": str(home / "rabbitmq-env.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG_OPTIONS,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": self._erlang_options(),
         }
         return Command(
             name=self.name,
@@ -152,6 +174,18 @@ class RabbitMQ:
             stop_timeout_s=60,
         )
 
+    def _node_environment(self, ports: Mapping[str, int]) -> dict[str, str]:
+        """What the node and those who speak to it by Erlang's distribution must know."""
+        return {
+            "PATH": f"{_erlang().parent}:{programs.SYSTEM_PATH}",
+            "LANG": "C.UTF-8",
+            "HOME": str(self.home),
+            "ERL_EPMD_PORT": str(ports["epmd"]),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_CONF_ENV_FILE": str(self.home / "rabbitmq-env.conf"),
+        }
+
     def _config(self, ports: Mapping[str, int]) -> str:
         lines = [
             f"listeners.tcp.1 = {LOOPBACK}:{ports['amqp']}",
@@ -159,12 +193,30 @@ class RabbitMQ:
             f"management.tcp.port = {ports['management']}",
             f"prometheus.tcp.ip = {LOOPBACK}",
             f"prometheus.tcp.port = {ports['prometheus']}",
-            f"load_definitions = {self.home / 'definitions.json'}",
             "log.console = true",
             "log.console.level = info",
             "log.file = false",
+            *self._beginning(),
         ]
         return "".join(f"{line}\n" for line in lines)
+
+    def _beginning(self) -> list[str]:
+        """What a node without data begins with."""
+        if self.cluster is None:
+            return [f"load_definitions = {self.home / 'definitions.json'}"]
+        # A queue that is declared before the others have joined would have one member for ever.
+        return [
+            "cluster_formation.peer_discovery_backend = classic_config",
+            f"cluster_formation.classic_config.nodes.1 = {self.cluster.first}",
+            "cluster_partition_handling = pause_minority",
+            f"default_user = {ADMINISTRATOR}",
+            f"default_pass = {self.password}",
+        ]
+
+    def _erlang_options(self) -> str:
+        if self.cluster is None:
+            return _ERLANG_OPTIONS
+        return f"{_ERLANG_OPTIONS} -kernel net_ticktime {self.cluster.tick_time_s}"
 
 
 def _erlang() -> Path:
@@ -183,8 +235,18 @@ def _find_epmd() -> Path:
     return found
 
 
-def greet(url: str) -> None:
-    """Begin an AMQP conversation; of a TLS address only the port is tried.
+def address(password: str, ports: Mapping[str, int]) -> str:
+    """The administrator's address."""
+    return f"amqp://{ADMINISTRATOR}:{password}@{LOOPBACK}:{ports['amqp']}/"
+
+
+def management_address(password: str, ports: Mapping[str, int]) -> str:
+    """The administrator's address of the HTTP API."""
+    return f"http://{ADMINISTRATOR}:{password}@{LOOPBACK}:{ports['management']}"
+
+
+def greet(url: str) -> str:
+    """Begin an AMQP conversation: the name and version of what answers; of a TLS address only the port is tried.
 
     Raises:
         NotReady: nobody answers, or not in AMQP 0-9-1.
@@ -194,13 +256,18 @@ def greet(url: str) -> None:
         address = (parts.hostname or "", parts.port or DEFAULT_AMQP_PORT)
         with socket.create_connection(address, timeout=PROBE_TIMEOUT_S) as connection:
             if parts.scheme == "amqps":
-                return
+                return "RabbitMQ behind TLS"
             connection.sendall(_PROTOCOL_HEADER)
-            # A method frame (type 1): Connection.Start. An older protocol's server sends its own header and closes.
-            if connection.recv(1) != b"\x01":
-                raise NotReady("what answers there does not speak AMQP 0-9-1")
+            with connection.makefile("rb") as stream:
+                # A method frame (type 1): Connection.Start. An older protocol's server sends its own header and closes.
+                head = stream.read(_FRAME_HEAD_BYTES)
+                if head[:1] != b"\x01":
+                    raise NotReady("what answers there does not speak AMQP 0-9-1")
+                start = stream.read(int.from_bytes(head[3:]))
     except OSError as error:
         raise NotReady(str(error)) from None
+    version = _VERSION.search(start)
+    return f"RabbitMQ {version[1].decode()}" if version else "RabbitMQ"
 
 
 def ask_management(url: str) -> None:

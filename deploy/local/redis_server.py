@@ -55,7 +55,7 @@ class Redis:
 
     def url(self, ports: Mapping[str, int]) -> str:
         """The address of its one user."""
-        return f"redis://default:{self.password}@{LOOPBACK}:{ports['redis']}/0"
+        return address(self.password, ports)
 
     def prepare(self, ports: Mapping[str, int]) -> None:
         """Write the configuration."""
@@ -87,25 +87,33 @@ class Redis:
         return f"{kind} {self.program.release} on {LOOPBACK}:{ports['redis']}"
 
     def _config(self, port: int) -> str:
-        lines = [
-            f"bind {LOOPBACK}",
-            f"port {port}",
-            "protected-mode yes",
-            f"requirepass {self.password}",
-            # The folder the server is started in; so its path, which may hold spaces, needs no quoting.
-            "dir .",
-            "appendonly yes",
-            f"appendfsync {'everysec' if self.durable else 'no'}",
-            'save ""',
-            # What it holds decides about money: full, it must refuse writes rather than forget.
-            "maxmemory 1gb",
-            "maxmemory-policy noeviction",
-        ]
-        return "".join(f"{line}\n" for line in lines)
+        own = f"bind {LOOPBACK}\nport {port}\nprotected-mode yes\n"
+        return own + settings(self.password, durable=self.durable)
 
 
-def probe(url: str) -> None:
-    """Log in and ask something.
+def address(password: str, ports: Mapping[str, int]) -> str:
+    """The address of its one user."""
+    return f"redis://default:{password}@{LOOPBACK}:{ports['redis']}/0"
+
+
+def settings(password: str, *, durable: bool) -> str:
+    """How it runs, wherever that is, as lines of its configuration."""
+    lines = [
+        f"requirepass {password}",
+        # The folder the server is started in; so its path, which may hold spaces, needs no quoting.
+        "dir .",
+        "appendonly yes",
+        f"appendfsync {'everysec' if durable else 'no'}",
+        'save ""',
+        # What it holds decides about money: full, it must refuse writes rather than forget.
+        "maxmemory 1gb",
+        "maxmemory-policy noeviction",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def probe(url: str) -> str:
+    """Log in and ask for the name and version of what answers.
 
     Raises:
         NotReady: it does not answer, refuses the password, or still loads its data.
@@ -114,6 +122,10 @@ def probe(url: str) -> None:
         with redis.Redis.from_url(
             url, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S
         ) as client:
+            # Asked for itself: it waits for the data, as the question after it does not.
             client.ping()
+            said = client.info("server")
     except redis.RedisError as error:
         raise NotReady(str(error)) from None
+    # Valkey gives the version of Redis that it is compatible with, too.
+    return f"Valkey {said['valkey_version']}" if "valkey_version" in said else f"Redis {said['redis_version']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO
 
 from deploy.local.errors import StackError
@@ -18,13 +19,14 @@ def run_remit(
     *,
     timeout_s: float,
     output: IO[bytes] | None = None,
+    checkout: Path = CHECKOUT,
 ) -> int:
-    """Its exit code; it speaks to `output`, or to our own terminal."""
+    """Its exit code; it speaks to `output`, or to our own terminal. `checkout` holds another release's."""
     try:
         done = subprocess.run(
             (sys.executable, "-m", "remit", *arguments),
             env={**inherited_environment(), **FIXED_ENVIRONMENT, **settings},
-            cwd=CHECKOUT,
+            cwd=checkout,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=None if output is None else subprocess.STDOUT,

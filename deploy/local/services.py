@@ -58,6 +58,10 @@ class Surroundings:
     # Where to look for the gateway's port first; None: any private one.
     gateway_port: int | None
 
+    def postgres_of(self, schema: str) -> str:
+        """The wide address of the server that holds a schema."""
+        return self.caller.get(owner_setting(schema), self.addresses.postgres)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
@@ -67,6 +71,8 @@ class Service:
     surroundings: Surroundings
     instance: int = 1
     overrides: Mapping[str, str] = field(default_factory=dict)
+    # Where its code is: another release's, where two run side by side.
+    checkout: Path = CHECKOUT
 
     @property
     def name(self) -> str:
@@ -104,9 +110,9 @@ class Service:
                 argv=(sys.executable, "-m", f"services.{self.service}"),
                 env=self._environment(ports[self.name]),
                 inherited=inherited_environment(),
-                cwd=CHECKOUT,
+                cwd=self.checkout,
                 ports=ports,
-                inputs=code_hash(self.service),
+                inputs=code_hash(self.service, self.checkout),
                 stop_timeout_s=STOP_TIMEOUT_S,
             )
         ]
@@ -152,12 +158,9 @@ def service_settings(service: str, around: Surroundings) -> dict[str, str]:
     """The settings of one service: addresses as its own role, its own secrets, and what the caller says to it."""
     addresses, role = around.addresses, role_of(service)
     derived = {
-        schema_setting(service): as_role(addresses.postgres, role),
+        schema_setting(service): as_role(around.postgres_of(schema_of(service)), role),
         f"REMIT_{service.upper()}_AMQP_URL": as_role(addresses.amqp, role),
-        **{
-            f"REMIT_{service.upper()}_READS_{schema.upper()}_POSTGRES_URL": as_role(addresses.postgres, role)
-            for schema in READS[service]
-        },
+        **{reads_setting(service, schema): as_role(around.postgres_of(schema), role) for schema in READS[service]},
     }
     if service == "gateway":
         derived |= {"REMIT_REDIS_URL": addresses.redis, **gateway_secrets(around.secrets)}
@@ -175,10 +178,24 @@ def gateway_secrets(secrets: Secrets) -> dict[str, str]:
     }
 
 
+def schema_of(service: str) -> str:
+    """The schema that a service owns."""
+    return next(schema for schema, owner in SCHEMA_OWNERS.items() if owner == service)
+
+
 def schema_setting(service: str) -> str:
     """The setting that holds the address of the schema a service owns."""
-    schema = next(schema for schema, owner in SCHEMA_OWNERS.items() if owner == service)
-    return f"REMIT_{schema.upper()}_POSTGRES_URL"
+    return f"REMIT_{schema_of(service).upper()}_POSTGRES_URL"
+
+
+def reads_setting(service: str, schema: str) -> str:
+    """The setting that holds the address under which a service reads another's schema."""
+    return f"REMIT_{service.upper()}_READS_{schema.upper()}_POSTGRES_URL"
+
+
+def owner_setting(schema: str) -> str:
+    """The setting that names the server of a schema that is not where the others are, as its owner."""
+    return f"REMIT_{schema.upper()}_OWNER_POSTGRES_URL"
 
 
 def _is_for(service: str, setting: str) -> bool:
@@ -193,13 +210,13 @@ def _is_for(service: str, setting: str) -> bool:
 
 
 @cache
-def code_hash(service: str) -> str:
+def code_hash(service: str, checkout: Path = CHECKOUT) -> str:
     """Changes with the code a service runs: its own, the shared one, and the locked libraries."""
-    folders = (CHECKOUT / "services" / service, CHECKOUT / "shared")
-    files = [CHECKOUT / "services/__init__.py", CHECKOUT / "requirements/run.txt", *_sources(folders)]
+    folders = (checkout / "services" / service, checkout / "shared")
+    files = [checkout / "services/__init__.py", checkout / "requirements/run.txt", *_sources(folders)]
     digest = hashlib.sha256()
     for path in sorted(files):
-        digest.update(f"{path.relative_to(CHECKOUT)}\0".encode())
+        digest.update(f"{path.relative_to(checkout)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

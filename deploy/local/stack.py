@@ -8,15 +8,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local import secrets
+from deploy.local import engine, secrets
 from deploy.local.daemons import Daemons
+from deploy.local.engine import Launcher
 from deploy.local.errors import StackError
-from deploy.local.layout import Layout
+from deploy.local.layout import CHECKOUT, Layout
 from deploy.local.parts import Bringing, NotReady, Report, bring_up
 from deploy.local.ports import Ports
+from deploy.local.private import ALL_PROCESSES
 from deploy.local.remit_program import run_remit
-from deploy.local.servers import ALL_PROCESSES, SERVERS, Servers
-from deploy.local.services import SERVICES, Service, Surroundings, schema_setting, service_settings
+from deploy.local.servers import SERVERS, Servers
+from deploy.local.services import (
+    READS,
+    SERVICES,
+    Service,
+    Surroundings,
+    owner_setting,
+    reads_setting,
+    schema_setting,
+    service_settings,
+)
+from shared.settings import SCHEMA_OWNERS
 
 SERVICES_TIMEOUT_S = 60
 MIGRATE_TIMEOUT_S = 120
@@ -40,7 +52,8 @@ class Stack:
     """The servers and services of one state folder.
 
     Every method blocks until what it says is so. `caller` holds the `REMIT_*` settings to pass on; `durable=False`
-    trades safety in a crash of the machine for speed; a `tied` stack ends with this process, however that ends.
+    trades safety in a crash of the machine for speed; the processes of a `tied` stack end with this one, however
+    that ends. `launcher` starts its containers, if it has any.
     """
 
     def __init__(
@@ -52,6 +65,7 @@ class Stack:
         tied: bool = False,
         gateway_port: int | None = None,
         report: Report = silent,
+        launcher: Launcher = engine.run,
     ) -> None:
         self.layout = Layout(state.absolute())
         self.layout.create()
@@ -62,7 +76,14 @@ class Stack:
         self._ports = Ports(self.layout.ports)
         self._daemons = Daemons(self.layout, tied=tied)
         self.servers = Servers(
-            self.layout, self._daemons, self._ports, self._secrets, caller, durable=durable, report=report
+            self.layout,
+            self._daemons,
+            self._ports,
+            self._secrets,
+            caller,
+            durable=durable,
+            report=report,
+            launcher=launcher,
         )
 
     @property
@@ -82,13 +103,13 @@ class Stack:
         """End one of our servers and lose its data."""
         self.servers.wipe(name)
 
-    def migrate(self) -> None:
-        """Bring every role and schema up (`remit migrate`)."""
+    def migrate(self, checkout: Path = CHECKOUT) -> None:
+        """Bring every role and schema up (`remit migrate`), as far as the release in `checkout` knows."""
         begun = time.monotonic()
         log = self.layout.log("migrate")
         settings = {**self._caller, **self.env}
         with log.open("wb") as output:
-            code = run_remit(("migrate",), settings, output=output, timeout_s=MIGRATE_TIMEOUT_S)
+            code = run_remit(("migrate",), settings, output=output, timeout_s=MIGRATE_TIMEOUT_S, checkout=checkout)
         if code != 0:
             raise StackError("migrate", f"ended with exit code {code}", log=log)
         self._report("schemas", "roles and schemas are up to date", time.monotonic() - begun)
@@ -107,9 +128,11 @@ class Stack:
         """Start the first instance of each service, together; `overrides` are settings for all of them."""
         self._bring_up([self._service(name, 1, overrides) for name in names])
 
-    def start_service(self, name: str, n: int = 1, overrides: Mapping[str, str] | None = None) -> None:
-        """Start the `n`-th instance of a service, and wait until it is ready."""
-        self._bring_up([self._service(name, n, overrides)])
+    def start_service(
+        self, name: str, n: int = 1, overrides: Mapping[str, str] | None = None, checkout: Path = CHECKOUT
+    ) -> None:
+        """Start the `n`-th instance of a service, of the release in `checkout`, and wait until it is ready."""
+        self._bring_up([self._service(name, n, overrides, checkout)])
 
     def stop_service(self, name: str, signal_number: int = signal.SIGTERM, n: int = 1) -> None:
         """End the `n`-th instance of a service and wait until it is gone."""
@@ -117,10 +140,11 @@ class Stack:
 
     def signal(self, process: str, signal_number: int) -> None:
         """Send a signal, for example SIGSTOP, to a server or an instance (`transfer-2`); wait for nothing."""
-        self._daemons.signal(process, signal_number)
+        runner = self.servers if process in SERVERS else self._daemons
+        runner.signal(process, signal_number)
 
     def pid(self, process: str) -> int | None:
-        """The process id of a server or an instance; None if it does not run."""
+        """The process id of a server or an instance; None if it does not run, or not as a process of this machine."""
         record = self._daemons.running(process)
         return None if record is None else record.pid
 
@@ -144,10 +168,17 @@ class Stack:
         values["REMIT_POSTGRES_URL"] = self.servers.addresses.postgres
         for name in SERVICES:
             values[schema_setting(name)] = self.service_settings(name)[schema_setting(name)]
+        values |= self._elsewhere()
         values |= self.servers.addresses.settings()
         running = [name for name in SERVICES if self.pid(name) is not None]
         values |= {f"REMIT_{name.upper()}_URL": self.service_url(name) for name in running}
         return {"REMIT_API_URL": self.service_url("gateway"), **values} if "gateway" in running else values
+
+    def _elsewhere(self) -> dict[str, str]:
+        """Where schemas are that the caller has put on other servers, and how each service reads all it reads then."""
+        owners = {name: self._caller[name] for name in map(owner_setting, SCHEMA_OWNERS) if name in self._caller}
+        reading = [(service, reads_setting(service, schema)) for service in SERVICES for schema in READS[service]]
+        return {**owners, **{name: self.service_settings(who)[name] for who, name in reading if owners}}
 
     def status(self) -> list[PartStatus]:
         """Every part and whether it serves."""
@@ -162,6 +193,13 @@ class Stack:
     def kill(self) -> None:
         """End everything at once, for a stack whose data nobody wants."""
         self._daemons.kill()
+        self.servers.remove_containers()
+
+    def wipe(self) -> None:
+        """End everything cleanly, and remove all data, secrets and logs."""
+        self.stop()
+        self.servers.remove_containers()
+        self.layout.wipe()
 
     def _service_processes(self) -> list[str]:
         return [name for name in self._daemons.names() if name not in ALL_PROCESSES]
@@ -173,8 +211,16 @@ class Stack:
     def _bringing(self, service: Service) -> Bringing:
         return Bringing(service, self.layout, self._daemons, self._ports)
 
-    def _service(self, name: str, n: int = 1, overrides: Mapping[str, str] | None = None) -> Service:
-        return Service(service=name, surroundings=self._surroundings(), instance=n, overrides=overrides or {})
+    def _service(
+        self, name: str, n: int = 1, overrides: Mapping[str, str] | None = None, checkout: Path = CHECKOUT
+    ) -> Service:
+        return Service(
+            service=name,
+            surroundings=self._surroundings(),
+            instance=n,
+            overrides=overrides or {},
+            checkout=checkout,
+        )
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -186,9 +232,12 @@ class Stack:
 
     def _status(self, name: str) -> PartStatus:
         record = self._daemons.running(name)
-        ports = () if record is None else tuple(record.ports.values())
+        ports = {} if record is None else record.ports
+        state = self._state(name)
+        if name in self.servers.contained and state != "stopped":
+            ports = dict(self.servers.ports(name))
         pid = None if record is None else record.pid
-        return PartStatus(name=name, pid=pid, state=self._state(name), ports=ports)
+        return PartStatus(name=name, pid=pid, state=state, ports=tuple(ports.values()))
 
     def _state(self, name: str) -> str:
         if name in SERVERS:

@@ -1,39 +1,116 @@
-"""A typed client of Remit's HTTP API, with the retries that are right and no others."""
+"""A typed client of Remit's HTTP API, for callers that await and for callers that block.
 
-from remit.client.client import RemitClient, open_client
-from remit.client.errors import ApiError, NotEnded, TransferRefused, Unreachable
+Every decision stands once, without I/O, as a flow (`http.Flow`); `AsyncClient` and `Client` only run them. The retries
+are those that are right, and no others: a payment is made whole, with its key, before its first try.
+"""
+
+from remit.amounts import minor_of, text_of
+from remit.client.client import AsyncClient, Client, open_client
+from remit.client.errors import (
+    ApiError,
+    BadRequest,
+    ClientError,
+    Conflict,
+    Forbidden,
+    Interrupted,
+    KeyReused,
+    ListTooLong,
+    LoginNeeded,
+    NotEnded,
+    NotFound,
+    OutcomeUnknown,
+    ProblemError,
+    RateLimited,
+    TokenExpired,
+    TransferBlocked,
+    TransferFailed,
+    TransferRefused,
+    Unauthenticated,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from remit.client.http import Credentials
 from remit.client.models import (
     Account,
     BatchItem,
-    DeadLetter,
+    Entry,
     NewAccount,
+    NewMovement,
     NewTransfer,
+    Page,
     Problem,
+    Reason,
     Stage,
+    Token,
     Transfer,
     User,
-    Verification,
 )
+from remit.client.operators import AuditFilter, TransferFilter
+from remit.client.payments import Payment, PaymentBatch, new_key
+from remit.client.reports import AuditRow, AuditVerification, BookVerification, DeadLetter, FraudStats, Verification
 from remit.client.retry import Patience
+from remit.client.sights import FoundAccount, FoundPage, FoundTransfer, Pipeline, TrialBalance, Usage, WholeTimeline
+from shared.money import to_text
 
 __all__ = [
-    "Account",
-    "ApiError",
-    "BatchItem",
+    "AsyncClient",
+    "Client",
     "Credentials",
-    "DeadLetter",
-    "NewAccount",
-    "NewTransfer",
-    "NotEnded",
     "Patience",
+    "open_client",
+    "NewAccount",
+    "NewMovement",
+    "NewTransfer",
+    "Payment",
+    "PaymentBatch",
+    "new_key",
+    "minor_of",
+    "text_of",
+    "to_text",
+    "Account",
+    "AuditFilter",
+    "AuditRow",
+    "AuditVerification",
+    "BatchItem",
+    "BookVerification",
+    "DeadLetter",
+    "Entry",
+    "FoundAccount",
+    "FoundPage",
+    "FoundTransfer",
+    "FraudStats",
+    "Page",
+    "Pipeline",
     "Problem",
-    "RemitClient",
+    "Reason",
     "Stage",
+    "Token",
     "Transfer",
-    "TransferRefused",
-    "Unreachable",
+    "TransferFilter",
+    "TrialBalance",
+    "Usage",
     "User",
     "Verification",
-    "open_client",
+    "WholeTimeline",
+    "ClientError",
+    "ProblemError",
+    "TransferRefused",
+    "TransferBlocked",
+    "TransferFailed",
+    "ApiError",
+    "BadRequest",
+    "Conflict",
+    "Forbidden",
+    "KeyReused",
+    "NotFound",
+    "RateLimited",
+    "Unauthenticated",
+    "LoginNeeded",
+    "TokenExpired",
+    "OutcomeUnknown",
+    "NotEnded",
+    "Unreachable",
+    "Interrupted",
+    "ListTooLong",
+    "UnexpectedAnswer",
 ]

@@ -1,28 +1,23 @@
-"""One call, carried to its end: token, key, retries, problem documents."""
+"""What goes over the wire and what comes back, as values, and what a flow may ask of whoever drives it.
+
+A flow is a generator: it yields what it wants done, is sent what came of it, and returns its result. So each decision
+stands once, without I/O, for callers that await and for callers that block.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
-from urllib.parse import urlencode
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
 
-from remit.client.errors import UnexpectedAnswer, Unreachable, error_of, problem_of
-from remit.client.models import Token
-from remit.client.retry import Fate, Patience, after_answer, after_loss, retry_after_s
-from shared.errors import RemitError
+from remit.client.errors import UnexpectedAnswer
 
 Value = TypeVar("Value")
-
-# A token is renewed when less than this part of its life is left.
-_RENEW_BELOW = 0.2
-# Nothing of the request can have left when one of these is raised.
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,30 +30,46 @@ class Credentials:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call of the API. `repeatable`: doing it twice is doing it once."""
+    """One call of the API. `repeatable`: doing it twice is doing it once; `changes`: it does more than read;
+    `items_keyed`: it has no key of its own, and each of its items has one.
+
+    `wait_s`: how long the API may wait for an end before it answers "pending", 0 for not at all, None where the call
+    knows no such thing. `slow_s`: what the answer may take beyond the usual.
+    """
 
     method: str
     path: str
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     parameters: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    key: str | None = None
+    items_keyed: bool = False
+    wait_s: int | None = None
+    slow_s: float = 0.0
     repeatable: bool = True
+    changes: bool = True
     authenticated: bool = True
+    streamed: bool = False
 
     @property
     def target(self) -> str:
         """Path and query."""
         return f"{self.path}?{urlencode(self.parameters)}" if self.parameters else self.path
 
+    @property
+    def is_keyed(self) -> bool:
+        """Whether the API knows what this call did before, also if it was another try."""
+        return self.key is not None or self.items_keyed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """An answer below 400."""
+    """An answer below 300. `stream` is the open response of a call that asked for one, whose `body` is empty."""
 
     status: int
-    body: bytes
-    location: str | None
-    retry_after_s: float | None
+    body: bytes = field(repr=False)
+    location: str | None = None
+    retry_after_s: float | None = None
+    stream: Any = None
 
     def read(self, kind: type[Value]) -> Value:
         """The body as `kind`.
@@ -73,98 +84,94 @@ class Reply:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """A try that gave no answer below 400, what to do now, and how long the server asked us to wait."""
+class Send:
+    """One try over the wire, wanted by a flow; it is sent a `Heard` or a `Lost`. No header stands in a log."""
 
-    fate: Fate
-    error: RemitError
-    asked_s: float | None = None
-
-
-class Session:
-    """Carries calls over one HTTP client, as one user."""
-
-    def __init__(self, http: httpx.AsyncClient, credentials: Credentials | None, patience: Patience) -> None:
-        self._http = http
-        self._credentials = credentials
-        self._patience = patience
-        self._token: str | None = None
-        self._renew_at_s = 0.0
-        self._logging_in = asyncio.Lock()
-
-    async def carry(self, call: Call) -> Reply:
-        """The answer of `call`, after as many tries as are right.
-
-        Raises:
-            ApiError: the API refused it.
-            Unreachable: no answer, or none but "not now", for as long as our patience lasts.
-        """
-        deadline_s = time.monotonic() + self._patience.give_up_after_s
-        attempt, renewed = 0, False
-        while True:
-            attempt += 1
-            token = await self._current_token() if call.authenticated else None
-            outcome = await self._try(call, token, token_is_fresh=renewed or token is None)
-            if isinstance(outcome, Reply):
-                return outcome
-            if outcome.fate is Fate.FAIL:
-                raise outcome.error
-            if outcome.fate is Fate.RENEW_TOKEN:
-                renewed = True
-                self._forget(token)
-                continue
-            pause_s = self._patience.pause_s(attempt, outcome.asked_s)
-            if time.monotonic() + pause_s > deadline_s:
-                raise Unreachable(f"{call.method} {call.path}: {outcome.error} (tried {attempt} times)")
-            await asyncio.sleep(pause_s)
-
-    async def _try(self, call: Call, token: str | None, *, token_is_fresh: bool) -> Reply | Trouble:
-        try:
-            response = await self._send(call, token)
-        except httpx.TransportError as error:
-            fate = after_loss(was_sent=not isinstance(error, _NEVER_SENT), repeatable=call.repeatable)
-            may_be_done = "; it may have been done" if fate is Fate.FAIL else ""
-            lost = f"no answer from {self._http.base_url} ({type(error).__name__}){may_be_done}"
-            return Trouble(fate=fate, error=Unreachable(lost))
-        if response.status_code < 400:
-            return _reply(response)
-        problem = problem_of(response.status_code, response.content)
-        fate = after_answer(problem.status, problem.code, repeatable=call.repeatable, token_is_fresh=token_is_fresh)
-        return Trouble(fate=fate, error=error_of(problem), asked_s=retry_after_s(response.headers.get("Retry-After")))
-
-    async def _send(self, call: Call, token: str | None) -> httpx.Response:
-        headers = dict(call.headers)
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        return await self._http.request(call.method, call.target, content=call.body, headers=headers)
-
-    async def _current_token(self) -> str | None:
-        if self._credentials is None:
-            return None
-        async with self._logging_in:
-            if self._token is None or time.monotonic() >= self._renew_at_s:
-                await self._log_in(self._credentials)
-            return self._token
-
-    async def _log_in(self, credentials: Credentials) -> None:
-        body = msgspec.json.encode({"email": credentials.email, "password": credentials.password})
-        reply = await self.carry(Call(method="POST", path="/api/v1/auth/login", body=body, authenticated=False))
-        token = reply.read(Token)
-        self._token = token.access_token
-        self._renew_at_s = time.monotonic() + token.expires_in * (1 - _RENEW_BELOW)
-
-    def _forget(self, token: str | None) -> None:
-        # Another call may have renewed it meanwhile; that one stays.
-        if self._token == token:
-            self._token = None
+    method: str
+    target: str
+    body: bytes | None = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    timeout_s: float
+    streamed: bool
 
 
-def _reply(response: httpx.Response) -> Reply:
-    return Reply(
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What the API, or something in front of it, answered."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes = field(repr=False)
+    stream: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """There was no answer. `was_sent`: something of the request may have left."""
+
+    was_sent: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A wait of so many seconds, wanted by a flow."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A flow to be run while no other of this client's stands under `Alone`; the error that ended it is sent back."""
+
+    flow: Generator[Any, Any, None]
+
+
+@dataclass(frozen=True)
+class Found(Generic[Item]):
+    """What a flow that lists has found: for the caller, who may or may not want more."""
+
+    item: Item
+
+
+Step = Send | Pause | Alone
+Flow = Generator[Step, Any, Value]
+Listing = Generator[Step | Found[Item], Any, None]
+
+_CONNECT_TIMEOUT_S = 5.0
+# Nothing of the request can have left when one of these is raised.
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# What the wire can do to a call. Its other errors are the program's, and go up as they are.
+LOSSES = (
+    httpx.TimeoutException,
+    httpx.NetworkError,
+    httpx.RemoteProtocolError,
+    httpx.ProxyError,
+    httpx.DecodingError,
+)
+
+
+def part(text: str) -> str:
+    """A part of a path, which no text can leave."""
+    return quote(text, safe="")
+
+
+def timeouts_of(step: Send) -> httpx.Timeout:
+    """What httpx may take for a try: a host that does not even connect is given up soon."""
+    return httpx.Timeout(step.timeout_s, connect=min(step.timeout_s, _CONNECT_TIMEOUT_S))
+
+
+def lost(error: httpx.RequestError) -> Lost:
+    """An error of the wire as a fact, without what stands in the address beside the host."""
+    where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
+    return Lost(was_sent=not isinstance(error, _NEVER_SENT), reason=f"from {where} ({type(error).__name__})")
+
+
+def heard(response: httpx.Response, *, is_open: bool) -> Heard:
+    """A response as a fact; `is_open`: its body has not been read."""
+    return Heard(
         status=response.status_code,
-        body=response.content,
-        location=response.headers.get("Location"),
-        retry_after_s=retry_after_s(response.headers.get("Retry-After")),
+        headers=response.headers,
+        body=b"" if is_open else response.content,
+        stream=response if is_open else None,
     )

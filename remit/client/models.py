@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import msgspec
+
+from remit.amounts import minor_of, text_of
 
 Item = TypeVar("Item")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A value that the API sent."""
+
+
+class FieldError(Answer, frozen=True, kw_only=True):
+    """One thing wrong in a request: where, and in a batch call the index of its item."""
+
+    field: str = ""
+    message: str = ""
+    index: int | None = None
+
+
+class Reason(Answer, frozen=True, kw_only=True):
+    """A limit that a blocked transfer exceeds. Values are decimal strings of its currency, or counts."""
+
+    code: str
+    limit: str = ""
+    usage: str = ""
+    attempted: str = ""
 
 
 class Problem(Answer, frozen=True, kw_only=True):
@@ -22,29 +42,36 @@ class Problem(Answer, frozen=True, kw_only=True):
     title: str = ""
     detail: str = ""
     request_id: str = ""
-    errors: list[dict[str, Any]] = []
+    errors: list[FieldError] = []
+    differing_fields: list[str] = []
     transfer_id: str | None = None
     failure_reason: str | None = None
-    reasons: list[dict[str, Any]] = []
+    reasons: list[Reason] = []
 
 
 class Token(Answer, frozen=True, kw_only=True):
-    """`expires_in` in seconds."""
+    """`expires_in` in seconds. The token stays out of every representation."""
 
     access_token: str
     expires_in: float
 
+    def __repr__(self) -> str:
+        return f"Token(access_token=…, expires_in={self.expires_in})"
+
 
 class User(Answer, frozen=True, kw_only=True):
-    """Somebody who may log in."""
+    """Somebody who may log in; an owner without a login has no e-mail address."""
 
     id: str
-    email: str
+    email: str | None
     role: str
+    full_name: str = ""
+    is_active: bool = True
+    created_at: datetime | None = None
 
 
 class Account(Answer, frozen=True, kw_only=True):
-    """An account as its owner sees it."""
+    """An account. Only operators are told of its deletion."""
 
     id: str
     owner_id: str | None
@@ -52,11 +79,42 @@ class Account(Answer, frozen=True, kw_only=True):
     currency: str
     balance: str
     account_seq: int
-    created_at: str
+    created_at: datetime
+    version: int = 0
+    updated_at: datetime | None = None
+    is_deleted: bool | None = None
+
+    @property
+    def balance_minor(self) -> int:
+        """The balance in minor units."""
+        return minor_of(self.balance, self.currency)
+
+
+class Entry(Answer, frozen=True, kw_only=True):
+    """One line of a statement; `direction` is debit or credit."""
+
+    id: str
+    transfer_id: str
+    account_id: str
+    account_seq: int
+    direction: str
+    amount: str
+    currency: str
+    balance_before: str
+    balance_after: str
+    created_at: datetime
+
+    @property
+    def amount_minor(self) -> int:
+        """The amount in minor units."""
+        return minor_of(self.amount, self.currency)
 
 
 class Transfer(Answer, frozen=True, kw_only=True):
-    """A transfer; `status` is pending, completed, failed or blocked."""
+    """A transfer; `status` is pending, completed, failed or blocked.
+
+    `idempotency_key` is no word of the API: the client puts there the key under which it asked for this one.
+    """
 
     id: str
     kind: str
@@ -65,19 +123,31 @@ class Transfer(Answer, frozen=True, kw_only=True):
     to_account_id: str
     amount: str
     currency: str
+    description: str | None = None
+    metadata: dict[str, Any] | None = None
     failure_reason: str | None = None
-    reasons: list[dict[str, Any]] | None = None
+    reasons: list[Reason] | None = None
     retry_count: int = 0
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    settled_at: datetime | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def amount_minor(self) -> int:
+        """The amount in minor units."""
+        return minor_of(self.amount, self.currency)
 
 
 class BatchItem(Answer, frozen=True, kw_only=True):
-    """How one item of a batch call stands."""
+    """How one item of a batch call stands. The client adds the key that stands for it: its own, or the call's."""
 
     index: int
     status_code: int
     account: Account | None = None
     transfer: Transfer | None = None
     problem: Problem | None = None
+    idempotency_key: str | None = None
 
     @property
     def code(self) -> str:
@@ -112,44 +182,6 @@ class Timeline(Answer, frozen=True, kw_only=True):
     items: list[Stage]
 
 
-class Check(Answer, frozen=True, kw_only=True):
-    """One named check of a verification."""
-
-    name: str
-    ok: bool
-    detail: str | dict[str, Any] | None = None
-
-
-class Verification(Answer, frozen=True, kw_only=True):
-    """An account against its ledger; `status` is verified, catching_up or mismatch."""
-
-    account_id: str
-    status: str
-    account_balance: str
-    ledger_balance: str
-    account_seq: int
-    ledger_position: int
-    checks: list[Check]
-
-
-class DeadLetter(Answer, frozen=True, kw_only=True):
-    """What a service could not carry. `item_bytes` is the whole item's size; a list shows its beginning."""
-
-    id: str
-    service: str
-    message_type: str
-    reason: str
-    detail: str
-    origin: str
-    item: str
-    item_bytes: int
-    parked_at: datetime
-    times_parked: int
-    resolution: str | None = None
-    resolved_at: datetime | None = None
-    resolved_by: str | None = None
-
-
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A value that the API is told."""
 
@@ -160,17 +192,39 @@ class NewAccount(Order, frozen=True, kw_only=True, omit_defaults=True):
     owner_reference: str
     name: str
     currency: str
-    idempotency_key: str
-    opening_balance: str | None = None
+    idempotency_key: str | None = None
+    opening_balance: str | Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if self.opening_balance is not None:
+            msgspec.structs.force_setattr(self, "opening_balance", text_of(self.opening_balance, self.currency))
 
 
 class NewTransfer(Order, frozen=True, kw_only=True, omit_defaults=True):
-    """A transfer to make; inside an operator's batch each item may carry its own key."""
+    """A transfer to make. `amount` in major units, exact: a string or a Decimal, never a float.
+
+    Inside an operator's batch each item may carry its own key.
+    """
 
     from_account_id: str
     to_account_id: str
-    amount: str
+    amount: str | Decimal
     currency: str
     description: str | None = None
     metadata: dict[str, Any] | None = None
     idempotency_key: str | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "amount", text_of(self.amount, self.currency))
+
+
+class NewMovement(Order, frozen=True, kw_only=True, omit_defaults=True):
+    """Money into or out of the bank, by an operator; the other side is the currency's settlement account."""
+
+    account_id: str
+    amount: str | Decimal
+    currency: str
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "amount", text_of(self.amount, self.currency))

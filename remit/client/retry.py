@@ -14,23 +14,31 @@ from enum import Enum
 _NOTHING_DONE = frozenset({"unavailable", "overloaded"})
 # What an item of a batch, or a single call, says while its fate is open.
 _OPEN_STATUSES = frozenset({202, 503})
+# Doubling ends here, long after the longest pause is reached.
+_DOUBLINGS_MAX = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
     """How long a client goes on. Seconds."""
 
+    # For one call, all its tries and the pauses between them together.
     give_up_after_s: float = 120.0
+    attempts_max: int = 100
     pause_first_s: float = 0.1
     pause_max_s: float = 5.0
     # For transfers that were accepted and are not ended yet.
     pending_max_s: float = 600.0
 
-    def pause_s(self, attempt: int, asked_s: float | None) -> float:
-        """The pause before the try after `attempt` (from 1): what the server asked for, else doubling."""
+    def pause_s(self, attempt: int, asked_s: float | None, drawn: float = 1.0) -> float:
+        """The pause before the try after `attempt` (from 1). `drawn`, from 0 to 1, keeps many clients from marching.
+
+        Never sooner than the server asked for; else doubling to a bound, and between half of that and the whole.
+        """
         if asked_s is not None:
-            return min(max(asked_s, 0.0), self.give_up_after_s)
-        return float(min(self.pause_first_s * 2 ** min(attempt - 1, 16), self.pause_max_s))
+            return asked_s + self.pause_first_s * drawn
+        whole_s = min(self.pause_first_s * 2.0 ** min(attempt - 1, _DOUBLINGS_MAX), self.pause_max_s)
+        return whole_s * (1.0 + drawn) / 2
 
 
 class Fate(Enum):
@@ -59,6 +67,11 @@ def after_answer(status: int, code: str, *, repeatable: bool, token_is_fresh: bo
 def after_loss(*, was_sent: bool, repeatable: bool) -> Fate:
     """What a broken or refused connection means: what never left may come again, what left only if repeatable."""
     return Fate.REPEAT if repeatable or not was_sent else Fate.FAIL
+
+
+def may_be_done(status: int, code: str) -> bool:
+    """Whether an answer that is no success leaves it open that the call was, or will be, carried out."""
+    return (status >= 500 and code not in _NOTHING_DONE) or (status == 409 and code == "request_in_progress")
 
 
 def is_open(status: int, code: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 from rich.console import Console
 
-from remit.client import DeadLetter, RemitClient, open_client
+from remit.client import AsyncClient, DeadLetter, open_client
 from remit.commands.options import admin_credentials, api_url
 from remit.console import console, table
 from remit.environment import Settings
@@ -49,7 +49,7 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return await _act(client, arguments.act, chosen)
 
 
-async def _list(client: RemitClient, arguments: argparse.Namespace) -> int:
+async def _list(client: AsyncClient, arguments: argparse.Namespace) -> int:
     letters = [letter async for letter in client.dead_letters(arguments.service, closed_too=arguments.with_resolved)]
     if arguments.json:
         for letter in letters:
@@ -81,7 +81,7 @@ def _show(letter: DeadLetter) -> int:
     return EXIT_OK
 
 
-async def _chosen(client: RemitClient, arguments: argparse.Namespace) -> Sequence[str]:
+async def _chosen(client: AsyncClient, arguments: argparse.Namespace) -> Sequence[str]:
     """The ids that are named, or those of all open letters.
 
     Raises:
@@ -95,7 +95,7 @@ async def _chosen(client: RemitClient, arguments: argparse.Namespace) -> Sequenc
     return [letter.id async for letter in client.dead_letters(arguments.service, closed_too=False)][::-1]
 
 
-async def _act(client: RemitClient, act: str, letters: Sequence[str]) -> int:
+async def _act(client: AsyncClient, act: str, letters: Sequence[str]) -> int:
     do: Callable[[str], Awaitable[tuple[str, int]]] = {"replay": _replayer(client), "discard": _discarder(client)}[act]
     out, codes = console(), [EXIT_OK]
     for letter_id in letters:
@@ -106,7 +106,7 @@ async def _act(client: RemitClient, act: str, letters: Sequence[str]) -> int:
     return EXIT_FAILED if EXIT_FAILED in codes else max(codes)
 
 
-def _replayer(client: RemitClient) -> Callable[[str], Awaitable[tuple[str, int]]]:
+def _replayer(client: AsyncClient) -> Callable[[str], Awaitable[tuple[str, int]]]:
     async def replay(letter_id: str) -> tuple[str, int]:
         letter, is_done = await client.replay_dead_letter(letter_id)
         if not is_done:
@@ -118,7 +118,7 @@ def _replayer(client: RemitClient) -> Callable[[str], Awaitable[tuple[str, int]]
     return replay
 
 
-def _discarder(client: RemitClient) -> Callable[[str], Awaitable[tuple[str, int]]]:
+def _discarder(client: AsyncClient) -> Callable[[str], Awaitable[tuple[str, int]]]:
     async def discard(letter_id: str) -> tuple[str, int]:
         if await client.discard_dead_letter(letter_id):
             return "discarded", EXIT_OK

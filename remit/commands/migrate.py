@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 from psycopg import sql
 
+from remit.commands.definitions import administrator, broker_definitions
 from remit.console import console, table
 from remit.environment import Settings
 from remit.errors import EXIT_OK, EXIT_UNAVAILABLE, CommandError
-from shared.contracts.topology import definitions
 from shared.database.migrations import SCHEMAS, upgrade_all
-from shared.settings import owner_postgres_url
+from shared.settings import Environment, owner_postgres_url
 
 _CONNECT_TIMEOUT_S = 3
 _POLL_EVERY_S = 0.3
@@ -44,7 +44,7 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
     out.print(rows)
     management, amqp = (environment.get(f"REMIT_AMQP_{name}URL", "").strip() for name in ("MANAGEMENT_", ""))
     if management and amqp:
-        await _send_definitions(management, amqp, arguments.wait_s)
+        await _send_definitions(management, environment, arguments.wait_s)
         out.print("broker: definitions sent (users, permissions, exchanges, queues, bindings)")
     else:
         out.print("broker: definitions not sent; REMIT_AMQP_URL and REMIT_AMQP_MANAGEMENT_URL are not both set")
@@ -74,16 +74,13 @@ def _revision(url: str, schema: str) -> str:
         return ", ".join(sorted(str(row[0]) for row in connection.execute(statement))) or "none"
 
 
-async def _send_definitions(management_url: str, amqp_url: str, wait_s: float) -> None:
+async def _send_definitions(management_url: str, environment: Environment, wait_s: float) -> None:
     """Sends the same definitions that the broker loads at boot, so that one that was wiped comes back whole."""
-    parts = urlsplit(amqp_url)
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    vhost = unquote(parts.path.removeprefix("/")) or "/"
-    body = definitions(user, password, vhost)
+    body, who = broker_definitions(environment), administrator(environment)
     deadline_s = time.monotonic() + wait_s
-    async with httpx.AsyncClient(auth=(user, password), timeout=_BROKER_TIMEOUT_S) as http:
+    async with httpx.AsyncClient(auth=(who.name, who.password), timeout=_BROKER_TIMEOUT_S) as http:
         while True:
-            trouble = await _post(http, f"{_without_user(management_url)}/api/definitions", body)
+            trouble = await _post(http, f"{without_user(management_url)}/api/definitions", body)
             if not trouble:
                 return
             if time.monotonic() > deadline_s:
@@ -102,6 +99,7 @@ async def _post(http: httpx.AsyncClient, url: str, body: dict[str, object]) -> s
     return "" if answer.is_success else f"status {answer.status_code}"
 
 
-def _without_user(url: str) -> str:
+def without_user(url: str) -> str:
+    """An address without user and password, for a client that is told them apart."""
     parts = urlsplit(url.rstrip("/"))
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

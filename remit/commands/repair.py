@@ -1,4 +1,7 @@
-"""`remit repair`: what downstream has not seen is emitted again, from the rows that stand for it."""
+"""`remit repair`: what downstream has not seen is emitted again, from the rows that stand for it.
+
+So is what Redis has told clients and a database that was restored to an earlier moment does not know.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from remit.console import console, table
 from remit.environment import Settings
 from remit.errors import EXIT_CATCHING_UP, EXIT_OK
 from services.fraud import reconcile as fraud
+from services.gateway import repair as gateway
 from services.transfer import reconcile as transfer
 from shared.settings import Environment
 
@@ -30,7 +34,7 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
     out, deadline_s = console(), time.monotonic() + arguments.wait_s
     while True:
         emitted = await _emit(settings.environment)
-        rows = table("emitted again by", ">items")
+        rows = table("taken up again by", ">items")
         for service, count in emitted.items():
             rows.add_row(service, f"{count:,}")
         out.print(rows)
@@ -43,5 +47,6 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _emit(environment: Environment) -> dict[str, int]:
-    # Fraud first: what it emits becomes transfers, which have their own events.
-    return {"fraud": await fraud.repair(environment), "transfer": await transfer.repair(environment)}
+    # In the order of a transfer's way: what one emits becomes the next one's work.
+    taken_back = {"gateway": await gateway.repair(environment)} if environment.get("REMIT_REDIS_URL") else {}
+    return {**taken_back, "fraud": await fraud.repair(environment), "transfer": await transfer.repair(environment)}

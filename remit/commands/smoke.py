@@ -17,10 +17,10 @@ from rich.console import Console
 
 from remit.client import (
     Account,
+    AsyncClient,
     Credentials,
     NewTransfer,
     Patience,
-    RemitClient,
     Stage,
     Transfer,
     Verification,
@@ -42,6 +42,9 @@ _TIMELINE_WAIT_S = 5.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `remit smoke` takes."""
     parser.add_argument(
+        "--url", help="the deployment to try; its operator's login comes from the environment, .local/env or .env"
+    )
+    parser.add_argument(
         "--wait-s", type=float, default=30.0, help="how long the ledger may take to follow (default %(default)s)"
     )
 
@@ -50,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 class Clients:
     """The same API as two users."""
 
-    user: RemitClient
-    admin: RemitClient
+    user: AsyncClient
+    admin: AsyncClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +112,7 @@ async def _first_transfer(clients: Clients) -> Story:
     return Story(accounts=accounts, transfer=transfer, elapsed_s=time.monotonic() - begun_s)
 
 
-async def _until_verified(admin: RemitClient, accounts: Sequence[Account], wait_s: float) -> Sequence[Verification]:
+async def _until_verified(admin: AsyncClient, accounts: Sequence[Account], wait_s: float) -> Sequence[Verification]:
     """Each account's verification: verified, or what it said last."""
     deadline_s = time.monotonic() + wait_s
     while True:
@@ -119,7 +122,7 @@ async def _until_verified(admin: RemitClient, accounts: Sequence[Account], wait_
         await asyncio.sleep(_POLL_EVERY_S)
 
 
-async def _timeline(user: RemitClient, transfer_id: str) -> Sequence[Stage]:
+async def _timeline(user: AsyncClient, transfer_id: str) -> Sequence[Stage]:
     deadline_s = time.monotonic() + _TIMELINE_WAIT_S
     while True:
         stages = await user.timeline(transfer_id)

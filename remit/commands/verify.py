@@ -11,14 +11,13 @@ from collections.abc import Sequence
 import msgspec
 from rich.console import Console
 
-from remit.console import console, table
+from remit.console import console, show_results
 from remit.environment import Settings
 from remit.errors import EXIT_CATCHING_UP, EXIT_FAILED, EXIT_OK
 from remit.invariants import Result, Status, check_all, worst
 
 _POLL_EVERY_S = 0.5
 EXIT_CODES = {Status.OK: EXIT_OK, Status.CATCHING_UP: EXIT_CATCHING_UP, Status.BREACH: EXIT_FAILED}
-_STYLES = {Status.OK: "green", Status.CATCHING_UP: "yellow", Status.BREACH: "red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,13 +51,5 @@ def _document(results: Sequence[Result]) -> str:
 
 
 def _show(out: Console, results: Sequence[Result], elapsed_s: float) -> None:
-    rows = table("invariant", "", "figure", ">seconds")
-    for result in results:
-        style = _STYLES[result.status]
-        status = result.status.value.replace("_", " ")
-        rows.add_row(result.name, f"[{style}]{status}[/{style}]", result.figure, f"{result.elapsed_s:.2f}")
-    out.print(rows)
-    for result in results:
-        for line in result.detail:
-            out.print(f"{result.name}: {line}", style=_STYLES[result.status], highlight=False, markup=False)
+    show_results(out, "invariant", results, with_seconds=True)
     out.print(f"{len(results)} invariants in {elapsed_s:.1f} s", highlight=False)

@@ -24,7 +24,7 @@ from shared.settings import Environment
 
 Invariant = Callable[[Book], Awaitable[Result]]
 
-# What PostgreSQL works out, and what this process works out meanwhile.
+# What PostgreSQL works out; and what this process works out meanwhile, each over pages of its own.
 _SUMMED: tuple[Invariant, ...] = (
     conserved,
     nobody_overdrawn,
@@ -53,10 +53,11 @@ async def check_all(environment: Environment, *, strict: bool = False) -> list[R
 
 async def check_book(book: Book, *, strict: bool = False) -> list[Result]:
     """The same over an open book."""
+    summed: Sequence[Invariant] = (*_SUMMED, partial(nothing_parked, strict=strict))
+    lanes = (summed, *([invariant] for invariant in _WALKED))
     async with asyncio.TaskGroup() as tasks:
-        walked = tasks.create_task(_check(book, _WALKED))
-        summed = tasks.create_task(_check(book, (*_SUMMED, partial(nothing_parked, strict=strict))))
-    return [*summed.result(), *walked.result()]
+        checking = [tasks.create_task(_check(book, lane)) for lane in lanes]
+    return [result for lane in checking for result in lane.result()]
 
 
 async def _check(book: Book, invariants: Sequence[Invariant]) -> list[Result]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from remit.amounts import minor_of
 from remit.client import Account, BatchItem, NewAccount, NewTransfer, Problem
@@ -29,7 +32,7 @@ class Api(Protocol):
 
     async def make_transfers(self, transfers: Sequence[NewTransfer]) -> Sequence[BatchItem]: ...
 
-    def all_accounts(self) -> AsyncIterator[Account]: ...
+    def all_accounts(self) -> AsyncIterable[Account]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,7 @@ class Replay:
     def _checkpoint(self, opened: Mapping[str, Account]) -> Checkpoint | None:
         if self._checkpoint_for is None:
             return None
-        accounts = ((name, account.id, account.created_at) for name, account in opened.items())
+        accounts = ((name, account.id, _as_told(account.created_at)) for name, account in opened.items())
         sha256 = self._plan.transfers.sha256
         return self._checkpoint_for(identity(transfers_sha256=sha256, api_url=self._plan.api_url, accounts=accounts))
 
@@ -182,8 +185,14 @@ def outcome(line: int, item: BatchItem) -> str | None:
     if problem is not None and problem.failure_reason:
         return problem.failure_reason
     if problem is not None and problem.code == "transfer_blocked":
-        return "+".join(sorted({str(reason.get("code")) for reason in problem.reasons})) or problem.code
+        return "+".join(sorted({reason.code for reason in problem.reasons})) or problem.code
     raise CommandError(f"line {line} of the transfers: {described(problem)}")
+
+
+def _as_told(moment: datetime) -> str:
+    """A moment in the words of the API: what a replay remembers was written down in them."""
+    told: str = msgspec.to_builtins(moment)
+    return told
 
 
 def described(problem: Problem | None) -> str:

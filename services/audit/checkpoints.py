@@ -6,9 +6,10 @@ import asyncio
 
 import structlog
 
-from services.audit.metrics import CHECKPOINT, CHECKPOINTS_LOST
+from services.audit.metrics import CHECKPOINT, CHECKPOINTS_LOST, CUTS
 from services.audit.store import Checkpoint, Store
 from shared.audit_chain.stream import CheckpointStream, StreamUnavailable
+from shared.observability.metrics import ChoreMeter
 
 log = structlog.get_logger(__name__)
 
@@ -24,10 +25,13 @@ class Checkpoints:
 
     async def run(self) -> None:
         """Until cancelled; while the database is away there is nothing to note."""
+        meter = ChoreMeter("checkpoint")
         while True:
             try:
                 await self.once()
+                meter.ended()
             except Exception as error:  # noqa: BLE001 - a missing checkpoint must not end the audit
+                meter.postponed()
                 log.warning("checkpoint_postponed", error=repr(error))
             await asyncio.sleep(self._every_s)
 
@@ -38,6 +42,7 @@ class Checkpoints:
             return
         checkpoint, tip_seq = found
         if tip_seq < checkpoint.seq:
+            CUTS.inc()
             log.error("audit_log_cut", checkpoint_seq=checkpoint.seq, tip_seq=tip_seq)
         if checkpoint.seq <= self._announced_seq:
             return

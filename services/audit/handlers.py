@@ -47,6 +47,7 @@ def handlers(database: Database, store: Store, dead_letters: DeadLetters) -> Map
     """Message type -> what is done with it. One handler for all, so that a run of mixed types is one batch."""
     events = Events(store, dead_letters)
     handler: Handler[Any] = Handler(
+        name="record",
         work=events.record,
         give_up=events.give_up,
         is_transient=is_transient,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
 
 from services.audit.checkpoints import Checkpoints
 from services.audit.dead_letters import finality
@@ -14,11 +15,13 @@ from shared.audit_chain.stream import CheckpointStream, open_stream
 from shared.contracts import topology
 from shared.database import open_database
 from shared.messaging.connection import Link
-from shared.messaging.consumer import Bounds, Consumer, dead_letter_consumer
+from shared.messaging.consumer import FOLLOWING_APART_S, Bounds, Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
 from shared.messaging.replaying import replaying
+from shared.reporting import Reporter
 from shared.runtime import Worker
+from shared.settings import drawn_instance
 
 
 def _stream(url: str | None) -> AbstractAsyncContextManager[CheckpointStream | None]:
@@ -34,6 +37,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             name="remit_audit",
             schema="audit",
             connections_max=settings.database_connections_max,
+            by_key=True,
         ) as database,
         _stream(settings.checkpoint_url) as stream,
     ):
@@ -43,17 +47,24 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         letters, store = DeadLetters(database), Store(database)
         table = handlers(database, store, letters)
         replays = replaying(database, letters, table, finality(database))
-        bounds = Bounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
+        bounds = Bounds(
+            prefetch_max=settings.prefetch_max,
+            batch_items_max=settings.batch_items_max,
+            priority=settings.consumer_priority,
+        )
+        following = replace(bounds, apart_s_max=FOLLOWING_APART_S)
         checkpoints = Checkpoints(store, stream, every_s=settings.checkpoint_every_s)
+        consumers = [
+            Consumer(link, publisher, letters, QUEUE, table, following),
+            Consumer(link, publisher, letters, topology.command_queue("audit"), replays, bounds),
+            dead_letter_consumer(link, publisher, letters, "audit", {**table, **replays}),
+        ]
+        reporter = Reporter(database, drawn_instance(), consumers=consumers)
         yield Worker(
             http_host=settings.http_host,
             http_port=settings.http_port,
             links=[link],
-            consumers=[
-                Consumer(link, publisher, letters, QUEUE, table, bounds),
-                Consumer(link, publisher, letters, topology.command_queue("audit"), replays, bounds),
-                dead_letter_consumer(link, publisher, letters, "audit", {**table, **replays}),
-            ],
+            consumers=consumers,
             checks={"database": database.is_alive, "broker": publisher.is_ready},
-            background={"checkpoints": checkpoints.run},
+            background={"checkpoints": checkpoints.run, "report": reporter.run},
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from uuid import UUID
 
 from shared.audit_chain.canonical import DETAILS, Entry
 from shared.audit_chain.chain import GENESIS, Tip, body_of, extend
-from shared.database import Connection, Database, load_queries
+from shared.database import Connection, Database, is_unique_violation, load_queries
 
 SQL = load_queries(__file__)
 
@@ -33,15 +34,25 @@ class Store:
 
         Lock, tip and known events are statements of their own: each sees all that was committed before it began.
         """
-        unique: dict[Any, Entry] = {}
+        unique: dict[UUID, Entry] = {}
         for entry in entries:
             unique.setdefault(entry.event_id, entry)
         bodies = {event_id: body_of(entry) for event_id, entry in unique.items()}
         await self._ensure_partitions()
+        try:
+            # Nearly always all of them are new: they are looked for only when one was met.
+            return await self._extend(unique, bodies, is_met=False)
+        except Exception as error:
+            if not is_unique_violation(error):
+                raise
+            return await self._extend(unique, bodies, is_met=True)
+
+    async def _extend(self, unique: Mapping[UUID, Entry], bodies: Mapping[UUID, bytes], *, is_met: bool) -> list[Entry]:
         async with self._database.transaction() as connection:
             await connection.execute(SQL.lock_chain)
             tip, recorded_at = await _tip(connection)
-            known = {row[0] for row in await connection.fetch(SQL.known_events, list(unique))}
+            rows = await connection.fetch(SQL.known_events, list(unique)) if is_met else ()
+            known = {row[0] for row in rows}
             fresh = [entry for event_id, entry in unique.items() if event_id not in known]
             if fresh:
                 hashes = extend(tip, recorded_at, [bodies[entry.event_id] for entry in fresh])
@@ -75,5 +86,4 @@ async def _insert(
     seqs = range(tip.seq + 1, tip.seq + 1 + len(entries))
     columns = [list(column) for column in zip(*entries, strict=True)]
     columns[DETAILS] = [bytes(raw).decode() for raw in columns[DETAILS]]
-    await connection.execute(SQL.insert_event_ids, seqs, [entry.event_id for entry in entries])
     await connection.execute(SQL.insert_logs, recorded_at, seqs, hashes, *columns)

@@ -74,9 +74,9 @@ def handlers(database: Database, store: Store, dead_letters: DeadLetters) -> Map
     common: dict[str, Any] = {"is_transient": is_transient, "is_writable": database.is_writable}
     return {
         TransferRequested.TYPE: Handler(
-            work=Requested(store).screen, give_up=parking(dead_letters, "fraud.requested"), **common
+            name="screen", work=Requested(store).screen, give_up=parking(dead_letters, "fraud.requested"), **common
         ),
         TransferSettled.TYPE: Handler(
-            work=Settled(store).release, give_up=parking(dead_letters, "fraud.settled"), **common
+            name="release", work=Settled(store).release, give_up=parking(dead_letters, "fraud.settled"), **common
         ),
     }

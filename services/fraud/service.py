@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import structlog
 
@@ -18,13 +19,16 @@ from shared.contracts.gateway import DeadLetterCommand, TransferRequested
 from shared.contracts.transfer import TransferSettled
 from shared.database import open_database
 from shared.messaging.connection import Link
+from shared.messaging.consumer import FOLLOWING_APART_S, SCREENING_APART_S, Consumer, dead_letter_consumer
 from shared.messaging.consumer import Bounds as ConsumerBounds
-from shared.messaging.consumer import Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
 from shared.messaging.reconciler import Bounds, Reconciler, Sweep
 from shared.messaging.replaying import replaying
+from shared.observability.metrics import UNRECONCILED
+from shared.reporting import Reporter
 from shared.runtime import Worker
+from shared.settings import drawn_instance
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +44,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
                 name="remit_fraud",
                 schema="fraud",
                 connections_max=settings.database_connections_max,
+                by_key=True,
             )
         )
         downstream = await stack.enter_async_context(open_downstream(settings))
@@ -50,13 +55,19 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         letters = DeadLetters(database)
         own = handlers(database, Store(database, settings.limits), letters)
         table = {**own, **replaying(database, letters, own, finality(database))}
-        bounds = ConsumerBounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
+        bounds = ConsumerBounds(
+            prefetch_max=settings.prefetch_max,
+            batch_items_max=settings.batch_items_max,
+            priority=settings.consumer_priority,
+        )
+        screening = replace(bounds, apart_s_max=SCREENING_APART_S)
+        following = replace(bounds, apart_s_max=FOLLOWING_APART_S)
         consumers = [
-            Consumer(consuming, publisher, letters, queue, {message_type: table[message_type]}, bounds)
-            for queue, message_type in (
-                ("fraud.requested", TransferRequested.TYPE),
-                ("fraud.settled", TransferSettled.TYPE),
-                (topology.command_queue("fraud"), DeadLetterCommand.TYPE),
+            Consumer(consuming, publisher, letters, queue, {message_type: table[message_type]}, how)
+            for queue, message_type, how in (
+                ("fraud.requested", TransferRequested.TYPE, screening),
+                ("fraud.settled", TransferSettled.TYPE, following),
+                (topology.command_queue("fraud"), DeadLetterCommand.TYPE, bounds),
             )
         ]
         consumers.append(dead_letter_consumer(consuming, publisher, letters, "fraud", table))
@@ -64,13 +75,16 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         sweep = Sweep(Decisions(database, downstream), publisher, sweep_bounds)
         reconciler = Reconciler(database, [sweep], lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)
         publishing.on_connect(reconciler.on_connect)
+        absent = {"unreconciled_items": UNRECONCILED}
+        limits = {**settings.limits.texts, "limits_version": settings.limits.version}
+        reporter = Reporter(database, drawn_instance(), consumers=consumers, gauges=absent, settings=limits)
         yield Worker(
             http_host=settings.http_host,
             http_port=settings.http_port,
             links=[consuming, publishing],
             consumers=consumers,
             checks={"database": database.is_alive, "broker": publisher.is_ready},
-            background={"reconciler": reconciler.run},
+            background={"reconciler": reconciler.run, "report": reporter.run},
         )
 
 

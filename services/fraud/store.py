@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from services.fraud import rows
-from services.fraud.domain import Fate, Limits, Outcome, Past, Window, screen
+from services.fraud.domain import Fate, Limits, Outcome, Past, screen
+from services.fraud.windows import Windows
 from shared.contracts.fraud import TransferScreened
 from shared.contracts.gateway import BatchPlace, Instruction, TransferRequested
 from shared.contracts.transfer import TransferSettled
-from shared.database import Connection, Database, load_queries
+from shared.database import Connection, Database, Row, load_queries
 
 SQL = load_queries(__file__)
 
@@ -38,25 +39,41 @@ class Store:
 
     async def screen(self, requests: Sequence[TransferRequested]) -> list[Screened]:
         """The verdict on each request, in order; those decided before as they were decided then."""
+        try:
+            return await self._screen(requests, may_be_new=False)
+        except _UserIsNew:
+            return await self._screen(requests, may_be_new=True)
+
+    async def _screen(self, requests: Sequence[TransferRequested], *, may_be_new: bool) -> list[Screened]:
         instructions = [request.instruction for request in requests]
         async with self._database.transaction() as connection:
-            await _lock_users(connection, instructions)
-            now: datetime = await connection.fetchval(SQL.now)
-            standing = await _standing(connection, instructions)
+            await _lock_users(connection, instructions, may_be_new=may_be_new)
+            used, standing = await self._look(connection, instructions)
             past = Past(
                 requests={transfer_id: event.instruction for transfer_id, event in standing.items()},
                 batches=await _batches(connection, instructions),
-                windows=await self._windows(connection, instructions, now),
+                windows=used.windows,
             )
             outcomes = screen(instructions, past, self._limits)
-            fresh = self._messages(instructions, outcomes, standing, now)
+            used.count(instructions, outcomes)
+            fresh = self._messages(instructions, outcomes, standing, used.now)
             decided = [item.event for item in fresh if item.outcome.fate in _DECIDED]
             await _insert_batches(connection, decided, past.batches)
-            await _insert(connection, decided)
+            await _insert(connection, decided, used=used)
         return [
             Screened(item.outcome, rows.addressed(item.event, request.reply_to))
             for item, request in zip(fresh, requests, strict=True)
         ]
+
+    async def _look(
+        self, connection: Connection, instructions: Sequence[Instruction]
+    ) -> tuple[Windows, dict[UUID, TransferScreened]]:
+        """What the users have used now, and which of the requests were decided before; the users are locked."""
+        user_ids, transfer_ids = _user_ids(instructions), list({each.transfer_id for each in instructions})
+        found = await connection.fetch(SQL.look, user_ids, transfer_ids)
+        used = Windows(found[0]["now"], user_ids, window_h=self._limits.window_h)
+        await used.read(connection, SQL.window_usage, found)
+        return used, _standing(found)
 
     def _messages(
         self,
@@ -76,20 +93,6 @@ class Store:
             found.append(Screened(outcome, event))
         return found
 
-    async def _windows(
-        self, connection: Connection, instructions: Sequence[Instruction], now: datetime
-    ) -> dict[UUID, Window]:
-        if not self._limits.window_h:
-            return {}
-        since, lately = now - timedelta(hours=self._limits.window_h), now - timedelta(hours=1)
-        windows: dict[UUID, Window] = {}
-        for row in await connection.fetch(SQL.window_usage, _user_ids(instructions), since, lately):
-            window = windows.setdefault(row["user_id"], Window())
-            window.hour_count += row["approved_lately"]
-            window.day_count += row["approved"]
-            window.day_minor[row["currency"]] = int(row["held_minor"])
-        return windows
-
     async def release(self, failed: Sequence[TransferSettled]) -> int:
         """Takes back what failed transfers held; how many were released now.
 
@@ -99,7 +102,7 @@ class Store:
         ended = {settled.instruction.transfer_id: settled for settled in failed}
         instructions = [settled.instruction for settled in ended.values()]
         async with self._database.transaction() as connection:
-            await _lock_users(connection, instructions)
+            await _lock_users(connection, instructions, may_be_new=True)
             now: datetime = await connection.fetchval(SQL.now)
             found = await connection.fetch(SQL.find_decision_ids, list(ended))
             known = {row["transfer_id"] for row in found}
@@ -109,7 +112,7 @@ class Store:
                 if transfer_id not in known
             ]
             released = await connection.fetch(SQL.release, list(known), now) if known else []
-            await _insert(connection, void, released_at=now)
+            await _insert(connection, void, used=Windows(now, (), window_h=0), released_at=now)
         return len(released) + len(void)
 
 
@@ -120,16 +123,21 @@ def _user_ids(instructions: Iterable[Instruction]) -> list[UUID]:
     return sorted({instruction.owner_id for instruction in instructions}, key=lambda user_id: user_id.int)
 
 
-async def _lock_users(connection: Connection, instructions: Iterable[Instruction]) -> None:
+class _UserIsNew(Exception):
+    """Somebody's first transfer: all is let go of, so that he is added before anybody is locked, as by everyone."""
+
+
+async def _lock_users(connection: Connection, instructions: Iterable[Instruction], *, may_be_new: bool) -> None:
     user_ids = _user_ids(instructions)
-    await connection.execute(SQL.add_users, user_ids)
-    await connection.execute(SQL.lock_users, user_ids)
+    if may_be_new:
+        await connection.execute(SQL.add_users, user_ids)
+    locked = await connection.fetch(SQL.lock_users, user_ids)
+    if len(locked) < len(user_ids):
+        raise _UserIsNew
 
 
-async def _standing(connection: Connection, instructions: Iterable[Instruction]) -> dict[UUID, TransferScreened]:
-    transfer_ids = list({instruction.transfer_id for instruction in instructions})
-    found = await connection.fetch(SQL.find_decisions, transfer_ids)
-    return {row["transfer_id"]: rows.from_payload(row["payload"]) for row in found}
+def _standing(found: Iterable[Row]) -> dict[UUID, TransferScreened]:
+    return {row["transfer_id"]: rows.from_payload(row["payload"]) for row in found if row["transfer_id"] is not None}
 
 
 def _places(instructions: Iterable[Instruction]) -> dict[UUID, BatchPlace]:
@@ -157,7 +165,7 @@ async def _insert_batches(connection: Connection, decided: Iterable[TransferScre
 
 
 async def _insert(
-    connection: Connection, events: Sequence[TransferScreened], *, released_at: datetime | None = None
+    connection: Connection, events: Sequence[TransferScreened], *, used: Windows, released_at: datetime | None = None
 ) -> None:
     if events:
-        await connection.execute(SQL.insert_decisions, *rows.to_columns(events), released_at)
+        await connection.execute(SQL.insert_decisions, *rows.to_columns(events), released_at, *used.to_columns())

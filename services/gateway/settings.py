@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
-import socket
 from typing import Any
 
 import pydantic
 import structlog
 
-from shared.ids import random_id
 from shared.settings import (
     Environment,
     SettingsModel,
     amqp_url,
     build,
+    drawn_instance,
     postgres_url,
     reads_postgres_url,
     required,
@@ -55,11 +53,24 @@ class Settings(SettingsModel):
     ip_rate_window_s: int = pydantic.Field(default=60, ge=1, le=86_400)
     trusted_proxies: tuple[Network, ...] = ()
     ledger_max_lag_s: float = pydantic.Field(default=60.0, gt=0)
+    # Between two rounds of the background verifier.
+    verify_every_s: float = pydantic.Field(default=10.0, ge=0.05, le=3_600)
     database_connections_max: int = pydantic.Field(default=4, ge=2, le=100)
     publish_timeout_s: float = pydantic.Field(default=1.0, gt=0, le=60)
     redis_timeout_s: float = pydantic.Field(default=1.0, gt=0, le=60)
     password_threads: int = pydantic.Field(default=2, ge=1, le=64)
     password_waiting_max: int = pydantic.Field(default=64, ge=1, le=10_000)
+    # Commands that are read and not yet answered, and as many reads; more are refused at once (decision 0020).
+    calls_max: int = pydantic.Field(default=256, ge=1, le=100_000)
+    # Open connections, silent ones among them.
+    connections_max: int = pydantic.Field(default=12_000, ge=1, le=1_000_000)
+    # For a head, from its first byte to its last, and for a body after that.
+    head_timeout_s: float = pydantic.Field(default=10.0, gt=0, le=300)
+    body_timeout_s: float = pydantic.Field(default=30.0, gt=0, le=300)
+    # For a client that takes nothing of its answer.
+    read_timeout_s: float = pydantic.Field(default=30.0, gt=0, le=300)
+    # Between SIGTERM and the end of listening, unready already: longer than a proxy takes to notice.
+    leave_s: float = pydantic.Field(default=0.0, ge=0, le=300)
     drain_timeout_s: int = pydantic.Field(default=35, ge=1, le=300)
 
     @pydantic.field_validator("ip_rate_limit", mode="before")
@@ -107,13 +118,8 @@ def settings_from(environment: Environment) -> Settings:
         for field, name in names.items()
         if field not in addresses and environment.get(name, "").strip()
     }
-    made = {"instance": _drawn_instance(), "checkpoint_url": addresses["redis_url"]}
+    made = {"instance": drawn_instance(), "checkpoint_url": addresses["redis_url"]}
     settings = build(Settings, {**made, **read, **addresses}, names)
     if settings.ip_rate_limit is None:
         log.warning("ip_rate_limit_off", variable=names["ip_rate_limit"])
     return settings
-
-
-def _drawn_instance() -> str:
-    host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:60]
-    return f"{host}-{os.getpid()}-{random_id().hex[:8]}"

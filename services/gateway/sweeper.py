@@ -18,6 +18,7 @@ from services.gateway.idempotency.claims import requests_of
 from services.gateway.idempotency.records import Records
 from services.gateway.reads.transfers import TransferReads
 from shared.contracts.gateway import TransferRequested
+from shared.contracts.naming import named
 from shared.contracts.transfer import TransferSettled
 
 log = structlog.get_logger(__name__)
@@ -97,7 +98,9 @@ class Sweeper:
 
     async def _sweep(self) -> None:
         await self._records.release_abandoned()
-        now_ms, newest_ms, found = await self._records.take_due(_RECORDS_MAX, _PAUSE_MS, _PAUSE_MAX_MS)
+        now_ms, newest_ms, found = await self._records.take_due(
+            _RECORDS_MAX, _PAUSE_MS, _PAUSE_MAX_MS, can_publish=self._requests.is_up
+        )
         if self._connected and self._requests.is_up:
             self._connected, self._connected_ms = False, now_ms
         due = [record for record in map(_due, found) if record is not None]
@@ -148,7 +151,8 @@ class Sweeper:
         await self._requests.whole(list(record.requests))
         await self._records.sent(record.name, record.fingerprint)
         SWEPT.labels("published").inc()
-        log.warning("published_again", record=record.name, items=len(record.requests))
+        first = named(record.requests[0]) if record.requests else {}
+        log.warning("published_again", record=record.name, items=len(record.requests), **first)
 
 
 def _belongs_to_another(request: TransferRequested, decision: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from services.ledger.domain import Difference
-from services.ledger.metrics import DIFFERENCES, ENTRIES
+from services.ledger.metrics import CONTRADICTIONS, ENTRIES
 from services.ledger.store import Store
 from shared.contracts.transfer import TransferSettled
 from shared.database import Database, is_transient
@@ -42,7 +42,7 @@ class Settled:
             letter_of(item, reason="ledger_difference", detail=detail, origin=QUEUE) for item, detail in differences
         ]
         await self._dead_letters.park(letters)
-        DIFFERENCES.inc(len(differences))
+        CONTRADICTIONS.inc(len(differences))
         for item, detail in differences:
             log.error("ledger_difference", transfer_id=str(item.instruction.transfer_id), detail=detail)
 
@@ -58,6 +58,7 @@ def handlers(database: Database, store: Store, dead_letters: DeadLetters) -> Map
     settled = Settled(store, dead_letters)
     return {
         TransferSettled.TYPE: Handler(
+            name="book",
             work=settled.book,
             give_up=settled.give_up,
             is_transient=is_transient,

@@ -3,7 +3,7 @@
 from prometheus_client import Counter
 
 ENTRIES = Counter("remit_ledger_entries_total", "Entries booked, once each.")
-DIFFERENCES = Counter(
-    "remit_ledger_differences_total",
-    "Settled transfers that contradict themselves or what is booked; each is parked, and nothing is overwritten.",
+CONTRADICTIONS = Counter(
+    "remit_ledger_contradictions_total",
+    "Settled transfers, as met, that contradict themselves or what is booked; each is parked, and changes nothing.",
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from services.ledger.domain import Booking, Difference, Entry, bookings_of, compare, entry_id
 from shared.contracts.transfer import TransferSettled
-from shared.database import Connection, Database, load_queries
+from shared.database import Connection, Database, is_data_error, load_queries
 
 SQL = load_queries(__file__)
 
@@ -20,17 +20,29 @@ class Store:
     async def book(self, settled: Sequence[TransferSettled]) -> tuple[int, list[Difference]]:
         """Commits the entries that are missing; says how many they were, and which transfers contradict the book.
 
-        No lock: the primary key arbitrates. Of two workers with the same transfer the second waits for the first one's
-        commit and fails with 23505, which is transient: its next attempt finds the rows and has nothing left to do.
+        No lock: the primary key arbitrates. Nearly always all of them are new, so they are looked for only when one
+        was met. Of two workers with the same transfer the second waits for the first one's commit and fails with
+        23505, which is transient: its next attempt finds the rows and has nothing left to do.
         """
         bookings, differences = bookings_of(settled)
         if not bookings:
             return 0, differences
+        try:
+            fresh, contradictions = await self._write(bookings, is_met=False)
+        except Exception as error:
+            # An entry that contradicts one that is booked may offend a check before it offends a key.
+            if not is_data_error(error):
+                raise
+            fresh, contradictions = await self._write(bookings, is_met=True)
+        return fresh, differences + contradictions
+
+    async def _write(self, bookings: Sequence[Booking], *, is_met: bool) -> tuple[int, list[Difference]]:
         async with self._database.transaction() as connection:
-            fresh, contradictions = compare(bookings, await _known(connection, bookings))
+            known = await _known(connection, bookings) if is_met else []
+            fresh, contradictions = compare(bookings, known)
             if fresh:
                 await _insert(connection, fresh)
-        return len(fresh), differences + contradictions
+        return len(fresh), contradictions
 
 
 async def _known(connection: Connection, bookings: Sequence[Booking]) -> list[Entry]:

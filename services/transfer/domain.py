@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -24,8 +24,7 @@ from shared.contracts.transfer import (
 from shared.money import MAX_MINOR
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """What a decision needs to know of an account. `balance_minor` in minor units of `currency`."""
 
     account_id: UUID
@@ -55,7 +54,7 @@ class Book:
 
     def post(self, account: Account, amount_minor: int) -> Posting:
         """Adds `amount_minor` (negative for a debit) and takes the account's next position."""
-        after = replace(
+        after = msgspec.structs.replace(
             account, balance_minor=account.balance_minor + amount_minor, account_seq=account.account_seq + 1
         )
         # The database asserts the same (`account_balance_covers`): a decision that let this through is a bug.

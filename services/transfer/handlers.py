@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.transfer.domain import differing_fields
-from services.transfer.metrics import COMMANDS, REFUSED, SETTLED
+from services.transfer.metrics import REFUSED
 from services.transfer.store import Store
 from shared.contracts.base import Message
 from shared.contracts.fraud import TransferScreened, Verdict
@@ -29,8 +29,6 @@ class Screened:
         """Settles all but the conflicts, which are only told to the gateway that waits."""
         decided = [item for item in items if item.screening.verdict is not Verdict.CONFLICT]
         ended = await self._store.settle(decided, retries=attempt.retries) if decided else {}
-        for settled in ended.values():
-            _count(settled)
         return Emission(
             events=list(ended.values()),
             replies=[(item.reply_to, _answer(item, ended)) for item in items if item.reply_to],
@@ -43,7 +41,6 @@ class Screened:
         exhausted = is_transient(error) and not is_data_error(error)
         reason = FailureReason.RETRIES_EXHAUSTED if exhausted else FailureReason.INTERNAL_ERROR
         settled = await self._store.fail(item, reason, retries=attempt.retries)
-        _count(settled)
         return Emission(events=[settled], replies=[(item.reply_to, settled)])
 
 
@@ -57,8 +54,6 @@ class Commands:
     async def apply(self, items: Sequence[AccountCommand], _: Attempt) -> Emission:
         """Applies commands in order of arrival."""
         outcomes = await self._store.apply(items)
-        for outcome in outcomes:
-            COMMANDS.labels(outcome.operation, outcome.outcome).inc()
         unique: dict[Any, AccountChanged] = {outcome.event_id: outcome for outcome in outcomes}
         return Emission(
             events=list(unique.values()),
@@ -92,15 +87,11 @@ def _refused(item: TransferScreened, fields: tuple[str, ...]) -> TransferRefused
     )
 
 
-def _count(settled: TransferSettled) -> None:
-    SETTLED.labels(settled.instruction.kind, settled.status, settled.failure_reason or "").inc()
-
-
 def handlers(database: Database, store: Store, dead_letters: DeadLetters) -> Mapping[str, Handler[Any]]:
     """Message type -> what is done with it."""
     screened, commands = Screened(store), Commands(store, dead_letters)
     common: dict[str, Any] = {"is_transient": is_transient, "is_writable": database.is_writable}
     return {
-        TransferScreened.TYPE: Handler(work=screened.settle, give_up=screened.give_up, **common),
-        AccountCommand.TYPE: Handler(work=commands.apply, give_up=commands.give_up, **common),
+        TransferScreened.TYPE: Handler(name="settle", work=screened.settle, give_up=screened.give_up, **common),
+        AccountCommand.TYPE: Handler(name="apply", work=commands.apply, give_up=commands.give_up, **common),
     }

@@ -10,23 +10,28 @@ SELECT id, owner_id, kind, currency, balance_minor, account_seq, is_deleted
 SELECT id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at, is_deleted
   FROM accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
+-- name: ended
+-- Those that are there, with the database's clock. A statement of its own, after the locks: under READ COMMITTED it sees
+-- what the previous holder committed, and settled_at never runs backwards on an account.
+SELECT clock.now, t.*
+  FROM (SELECT clock_timestamp() AS now) AS clock LEFT JOIN transactions AS t ON t.id = ANY($1::uuid[]);
+
 -- name: find_transactions
--- A statement of its own, after the locks: under READ COMMITTED it sees what the previous holder committed.
 SELECT * FROM transactions WHERE id = ANY($1::uuid[]);
 
 -- name: now
--- The database's clock, after the locks: settled_at never runs backwards on an account.
+-- The database's clock, after the locks.
 SELECT clock_timestamp();
 
--- name: write_balances
--- Each changed account once, however many transfers moved it.
-UPDATE accounts AS a
-   SET balance_minor = n.balance_minor, account_seq = n.account_seq, updated_at = $4
-  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, balance_minor, account_seq)
- WHERE a.id = n.id;
-
--- name: insert_transactions
--- Sorted by id by the caller. Plain: a key that is taken must be noticed (23505: the whole batch again).
+-- name: write_settled
+-- Each changed account once, however many transfers moved it. The transfers are sorted by id by the caller; plain: a key
+-- that is taken must be noticed (23505: the whole batch again).
+WITH moved AS (
+    UPDATE accounts AS a
+       SET balance_minor = n.balance_minor, account_seq = n.account_seq, updated_at = $40
+      FROM unnest($37::uuid[], $38::bigint[], $39::bigint[]) AS n (id, balance_minor, account_seq)
+     WHERE a.id = n.id
+)
 INSERT INTO transactions (
     id, fingerprint, kind, caller_id, owner_id, from_account_id, to_account_id, amount_minor, currency, description,
     metadata, idempotency_key, batch_id, batch_fingerprint, batch_index, batch_count, context, verdict, policy,

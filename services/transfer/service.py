@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.transfer.dead_letters import finality
 from services.transfer.handlers import handlers
+from services.transfer.metrics import SETTLED
 from services.transfer.reconcile import LOCK_KEY, Commands, Transactions, open_downstream
 from services.transfer.settings import Settings
 from services.transfer.store import Store
@@ -21,7 +22,10 @@ from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Publisher
 from shared.messaging.reconciler import Bounds, Reconciler, Sweep
 from shared.messaging.replaying import replaying
+from shared.observability.metrics import UNRECONCILED
+from shared.reporting import Counted, Reporter
 from shared.runtime import Worker
+from shared.settings import drawn_instance
 
 
 @asynccontextmanager
@@ -34,6 +38,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
                 name="remit_transfer",
                 schema="transfer",
                 connections_max=settings.database_connections_max,
+                by_key=True,
             )
         )
         downstream = await stack.enter_async_context(open_downstream(settings))
@@ -44,7 +49,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         letters = DeadLetters(database)
         own = handlers(database, Store(database), letters)
         table = {**own, **replaying(database, letters, own, finality(database))}
-        bounds = ConsumerBounds(prefetch_max=settings.prefetch_max, batch_items_max=settings.batch_items_max)
+        bounds = ConsumerBounds(
+            prefetch_max=settings.prefetch_max,
+            batch_items_max=settings.batch_items_max,
+            priority=settings.consumer_priority,
+        )
         consumers = [
             Consumer(consuming, publisher, letters, queue, {message_type: table[message_type]}, bounds)
             for queue, message_type in (
@@ -61,11 +70,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         ]
         reconciler = Reconciler(database, sweeps, lock_key=LOCK_KEY, every_s=settings.reconcile_every_s)
         publishing.on_connect(reconciler.on_connect)
+        settled = {"settled": Counted(counter=SETTLED, by="status")}
+        absent = {"unreconciled_items": UNRECONCILED}
+        reporter = Reporter(database, drawn_instance(), consumers=consumers, counters=settled, gauges=absent)
         yield Worker(
             http_host=settings.http_host,
             http_port=settings.http_port,
             links=[consuming, publishing],
             consumers=consumers,
             checks={"database": database.is_alive, "broker": publisher.is_ready},
-            background={"reconciler": reconciler.run},
+            background={"reconciler": reconciler.run, "report": reporter.run},
         )

@@ -11,6 +11,7 @@ import msgspec
 from services.transfer import domain, rows
 from services.transfer.commands import CommandBatch, transfer_id_of
 from services.transfer.domain import Account, Book
+from services.transfer.metrics import count_commands, count_settled
 from shared.contracts.fraud import TransferScreened
 from shared.contracts.gateway import AccountCommand
 from shared.contracts.transfer import AccountChanged, AccountKind, AccountState, FailureReason, Status, TransferSettled
@@ -39,12 +40,11 @@ class Store:
         account_ids = sorted({account_id for item in wanted.values() for account_id in _account_ids(item)})
         async with self._database.transaction() as connection:
             book = Book(_account(row) for row in await connection.fetch(SQL.lock_accounts, account_ids))
-            ended = await self._ended(connection, wanted)
-            now: datetime = await connection.fetchval(SQL.now)
+            now, ended = await self._ended(connection, wanted)
             fresh = [item for transfer_id, item in wanted.items() if transfer_id not in ended]
             settled = domain.settle(book, fresh, now=now, retries=retries)
-            await self._write_balances(connection, book.changed, now)
-            await self._insert(connection, settled)
+            await self._write(connection, settled, book.changed, now)
+        count_settled(settled)
         ended |= {item.instruction.transfer_id: item for item in settled}
         return {transfer_id: ended[transfer_id] for transfer_id in wanted}
 
@@ -52,32 +52,32 @@ class Store:
         """Commits a transfer that could not be carried as failed, unless it has ended after all."""
         transfer_id = item.instruction.transfer_id
         async with self._database.transaction() as connection:
-            ended = await self._ended(connection, [transfer_id])
+            now, ended = await self._ended(connection, [transfer_id])
             if transfer_id in ended:
                 return ended[transfer_id]
-            now: datetime = await connection.fetchval(SQL.now)
             failed = domain.ended(item, Status.FAILED, now=now, retries=retries, reason=reason)
-            await self._insert(connection, [failed])
+            await self._write(connection, [failed], (), now)
+        count_settled([failed])
         return failed
 
-    async def _ended(self, connection: Connection, ids: Iterable[UUID]) -> dict[UUID, TransferSettled]:
-        found = await connection.fetch(SQL.find_transactions, list(ids))
-        return {row["id"]: rows.from_row(row) for row in found}
+    async def _ended(self, connection: Connection, ids: Iterable[UUID]) -> tuple[datetime, dict[UUID, TransferSettled]]:
+        """The time by the database, and those of these transfers that have ended."""
+        found = await connection.fetch(SQL.ended, list(ids))
+        return found[0]["now"], {row["id"]: rows.from_row(row) for row in found if row["id"] is not None}
 
-    async def _write_balances(self, connection: Connection, changed: Sequence[Account], now: datetime) -> None:
-        if changed:
+    async def _write(
+        self, connection: Connection, settled: Sequence[TransferSettled], changed: Sequence[Account], now: datetime
+    ) -> None:
+        if settled:
+            ordered = sorted(settled, key=lambda item: item.instruction.transfer_id)
             await connection.execute(
-                SQL.write_balances,
+                SQL.write_settled,
+                *rows.to_columns(ordered),
                 [account.account_id for account in changed],
                 [account.balance_minor for account in changed],
                 [account.account_seq for account in changed],
                 now,
             )
-
-    async def _insert(self, connection: Connection, settled: Sequence[TransferSettled]) -> None:
-        if settled:
-            ordered = sorted(settled, key=lambda item: item.instruction.transfer_id)
-            await connection.execute(SQL.insert_transactions, *rows.to_columns(ordered))
 
     async def apply(self, commands: Sequence[AccountCommand]) -> list[AccountChanged]:
         """How each command ended, in order; one that was applied before gives the outcome it had then."""
@@ -89,6 +89,7 @@ class Store:
             batch = CommandBatch(accounts, transfers, past, now)
             outcomes = [batch.apply(command) for command in commands]
             await self._write_commands(connection, batch)
+        count_commands(outcome for _, outcome in batch.fresh)
         return outcomes
 
     async def _lock_subjects(

@@ -11,9 +11,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from shared.errors import Unavailable
+from shared.redis_errors import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class CheckpointStream:
         fields: dict[Any, Any] = {"seq": seq, "hash": row_hash.hex(), "recorded_at": recorded_at.isoformat()}
         try:
             await self._redis.xadd(STREAM, fields, maxlen=_ENTRIES_MAX, approximate=True)
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_ERRORS as error:
             raise StreamUnavailable(type(error).__name__) from error
 
     async def read(self) -> Mapping[int, Sent]:
@@ -67,7 +67,7 @@ class CheckpointStream:
                 for _, fields in page:
                     _keep(found, fields)
                 after = f"({page[-1][0].decode()}"
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_ERRORS as error:
             raise StreamUnavailable(type(error).__name__) from error
         return found
 

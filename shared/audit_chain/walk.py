@@ -6,7 +6,7 @@ It may run while rows are added: it judges what was committed when it began. Mem
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -21,6 +21,10 @@ from shared.audit_chain.stream import Sent
 PAGE_ROWS = 2_000
 # How far a replica may be behind what is told elsewhere before that counts as a row that was cut off.
 REPLICA_LAG_MAX_S = 60.0
+
+
+# Hears how many rows were walked, archived ones too, and how many there are to walk.
+Tell = Callable[[int, int], None]
 
 
 class LogStatus(StrEnum):
@@ -76,33 +80,43 @@ class Log(Protocol):
 
 
 async def verify(
-    log: Log, *, sent: Mapping[int, Sent] | None = None, after_seq: int = 0, page_rows: int = PAGE_ROWS
+    log: Log,
+    *,
+    sent: Mapping[int, Sent] | None = None,
+    after_seq: int = 0,
+    page_rows: int = PAGE_ROWS,
+    tell: Tell | None = None,
 ) -> Verification:
     """Walks the chain from its genesis, or from the row or checkpoint at `after_seq`, to all that is known of it.
 
     Every row must follow the one before it without a gap, give its hash, agree with the event ids (both ways) and with
     every checkpoint, those that were `sent` elsewhere too; and the chain must be as long as each of them says. `sent`
-    must have been read before this is called: what is told later is of rows that are not judged.
+    must have been read before this is called: what is told later is of rows that are not judged. `tell` hears of the
+    beginning, and of each page.
     """
     sent = sent or {}
     until_seq = _reach(await log.extent(), sent)
     tip = await _start(log, after_seq)
     if tip is None:
         return _broken(Broken(after_seq, "row_missing"), 0, 0)
-    return await _Walk(log, {seq: told.hash for seq, told in sent.items()}, page_rows).run(tip, until_seq)
+    hashes = {seq: told.hash for seq, told in sent.items()}
+    return await _Walk(log, hashes, page_rows, tell).run(tip, until_seq)
 
 
 class _Walk:
     """One walk; it counts as it goes."""
 
-    def __init__(self, log: Log, sent: Mapping[int, bytes], page_rows: int) -> None:
+    def __init__(self, log: Log, sent: Mapping[int, bytes], page_rows: int, tell: Tell | None) -> None:
         self._log = log
         self._sent = sent
         self._page_rows = page_rows
+        self._tell = tell
         self._archives: Sequence[Archive] = ()
 
     async def run(self, tip: Tip, until_seq: int) -> Verification:
         rows = archived_rows = 0
+        total = until_seq - tip.seq
+        self._say(0, total)
         self._archives = await self._log.archives()
         while tip.seq < until_seq:
             archive = next((a for a in self._archives if a.first_seq <= tip.seq + 1 <= a.last_seq), None)
@@ -114,9 +128,14 @@ class _Walk:
             rows += 0 if archive else found.seq - tip.seq
             archived_rows += found.seq - tip.seq if archive else 0
             tip = found
+            self._say(rows + archived_rows, total)
             # Lets others have the loop, also where every read was answered at once.
             await asyncio.sleep(0)
         return Verification(status=LogStatus.VERIFIED, rows=rows, archived_rows=archived_rows)
+
+    def _say(self, walked: int, total: int) -> None:
+        if self._tell is not None:
+            self._tell(walked, total)
 
     async def _follow(self, tip: Tip, until_seq: int) -> Tip | Broken:
         next_archive = min((a.first_seq for a in self._archives if a.first_seq > tip.seq), default=until_seq + 1)

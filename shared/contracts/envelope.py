@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -49,15 +49,20 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 # RecursionError: a body of nested brackets deeper than the decoder goes.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+# Publishers put two thousand into an envelope at most. What holds more was made by none of them, and is parked whole:
+# item by item it would keep a worker busy, and its table of dead letters full, for minutes.
+ITEMS_MAX = 10_000
+_bounded = msgspec.Meta(max_length=ITEMS_MAX)
+
 _header = msgspec.json.Decoder(Header)
-_raw_items = msgspec.json.Decoder(list[msgspec.Raw])
+_raw_items = msgspec.json.Decoder(Annotated[list[msgspec.Raw], _bounded])
 _encoder = msgspec.json.Encoder()
 
 
 @cache
 def _decoder(message_type: str) -> msgspec.json.Decoder[list[Message]]:
     item: Any = MESSAGES[message_type]
-    return msgspec.json.Decoder(list[item])
+    return msgspec.json.Decoder(Annotated[list[item], _bounded])
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from shared.contracts.base import Message
 from shared.contracts.envelope import MESSAGES
 
 FOLDER = Path(__file__).with_name("schemas")
@@ -15,7 +16,12 @@ FOLDER = Path(__file__).with_name("schemas")
 
 def schemas() -> Mapping[str, str]:
     """File name -> JSON Schema (2020-12) of one message type and version."""
-    return {f"{name}.v{message.VERSION}.json": _schema(name, message) for name, message in MESSAGES.items()}
+    return {file_name(name, message): _schema(name, message) for name, message in MESSAGES.items()}
+
+
+def file_name(name: str, message: type[Message]) -> str:
+    """The file of one message type and version."""
+    return f"{name}.v{message.VERSION}.json"
 
 
 def _schema(name: str, message: type) -> str:

@@ -11,11 +11,13 @@ from typing import Any
 
 from shared.contracts.fraud import TransferScreened
 from shared.contracts.gateway import AccountCommand, ActivityRecorded, DeadLetterCommand, TransferRequested
-from shared.contracts.transfer import AccountChanged, TransferSettled
+from shared.contracts.transfer import AccountChanged, TransferRefused, TransferSettled
 from shared.settings import role_of, role_password
 
 REPLIES_EXCHANGE = "remit.replies"
 DEAD_LETTER_EXCHANGE = "remit.dead"
+
+SALT_BYTES = 4
 
 # The broker's own backstop. Clean closes count too, so our own count of attempts parks a killer long before.
 DELIVERY_LIMIT = 100
@@ -26,6 +28,11 @@ PUBLISHED: Mapping[str, tuple[str, ...]] = {
     "transfer": (TransferSettled.TYPE, AccountChanged.TYPE),
     "ledger": (),
     "audit": (),
+}
+
+# What is told to the waiting gateway alone, through the exchange of replies.
+REPLIED: Mapping[str, tuple[str, ...]] = {
+    "transfer": (TransferSettled.TYPE, TransferRefused.TYPE, AccountChanged.TYPE),
 }
 
 # Of these types each message is for one service: its routing key names that, and no other service sees it.
@@ -109,21 +116,25 @@ def dead_letter_queue(service: str) -> str:
     return f"{service}.dead_letters"
 
 
-def definitions(administrator: str, administrator_password: str, vhost: str = "/") -> dict[str, Any]:
+def definitions(
+    administrator: str,
+    administrator_password: str,
+    vhost: str = "/",
+    *,
+    passwords: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """The broker's definitions: loaded at every boot, so that a wiped broker comes back whole.
 
-    Each service's password derives from the administrator's (`shared.settings.role_password`).
+    A service that is not named in `passwords` gets the one that derives from the administrator's
+    (`shared.settings.role_password`).
     """
+    given = passwords or {}
     return {
         "vhosts": [{"name": vhost}],
         "users": [
             _user(administrator, administrator_password, "administrator"),
             *(
-                _user(
-                    role_of(name),
-                    role_password(administrator_password, role_of(name)),
-                    "",
-                )
+                _user(role_of(name), given.get(name) or role_password(administrator_password, role_of(name)), "")
                 for name in PUBLISHED
             ),
         ],
@@ -158,16 +169,19 @@ def definitions(administrator: str, administrator_password: str, vhost: str = "/
 
 
 def _user(name: str, password: str, tags: str) -> dict[str, Any]:
-    # RabbitMQ's salted SHA-256: base64(salt + sha256(salt + password)). The salt is derived, so that the same
-    # secrets give the same file and a reload changes nothing.
-    salt = hashlib.sha256(f"remit salt {name} {password}".encode()).digest()[:4]
-    hashed = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+    # The salt is derived, so that the same secrets give the same file and a reload changes nothing.
+    salt = hashlib.sha256(f"remit salt {name} {password}".encode()).digest()[:SALT_BYTES]
     return {
         "name": name,
-        "password_hash": hashed,
+        "password_hash": hashed(password, salt),
         "hashing_algorithm": "rabbit_password_hashing_sha256",
         "tags": tags,
     }
+
+
+def hashed(password: str, salt: bytes) -> str:
+    """A password as the broker keeps it (RabbitMQ's salted SHA-256)."""
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def _permissions(service: str) -> dict[str, str]:
@@ -183,7 +197,7 @@ def _permissions(service: str) -> dict[str, str]:
             "write": f"^({re.escape(writes[0])}|{replies})$",
             "read": f"^({replies}|{re.escape(REPLIES_EXCHANGE)})$",
         }
-    if service == "transfer":
+    if service in REPLIED:
         writes.append(REPLIES_EXCHANGE)
     return {"configure": configure, "write": _any_of(writes), "read": _any_of(reads)}
 

@@ -35,6 +35,9 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = sqlstate_of(error)
         return not state or state in _TRANSIENT_STATES or state.startswith(_TRANSIENT_CLASSES)
+    if isinstance(error, asyncpg.InternalClientError):
+        # The driver lost count of what the server said: a session that was ended between two messages.
+        return True
     # InterfaceError covers both a connection lost under us and wrong arguments; only the latter is also a ValueError.
     return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
 

@@ -35,6 +35,21 @@ def messaging_tables_v1(schema: str, role: str) -> str:
     """
 
 
+def instances_v1(schema: str, role: str) -> str:
+    """DDL of `instances` in `schema`: what each running process of the service says of itself, shown to the gateway."""
+    return f"""
+        CREATE TABLE {schema}.instances (
+            instance    text PRIMARY KEY,
+            started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+            reported_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+            report      json NOT NULL
+        ) WITH (fillfactor = 50);
+        CREATE VIEW {schema}.instances_all AS SELECT instance, started_at, reported_at, report FROM {schema}.instances;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.instances TO {role};
+        GRANT SELECT ON {schema}.instances_all TO remit_gateway;
+    """  # noqa: S608 - the names of our own schemas
+
+
 def dead_letters_v2(schema: str) -> str:
     """DDL that counts how often a letter was parked, and shows letters to the gateway for its operators."""
     return f"""

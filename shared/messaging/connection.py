@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import aio_pika
 import structlog
@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError
 
 from shared.errors import Unavailable
+from shared.observability.metrics import BROKER_BLOCKED, BROKER_UP
 
 log = structlog.get_logger(__name__)
 
@@ -21,18 +22,57 @@ BROKER_ERRORS: tuple[type[Exception], ...] = (
     TimeoutError,
     asyncio.InvalidStateError,
     RuntimeError,
+    # aiormq's word for a connection that ends in the middle of its greeting.
+    StopAsyncIteration,
 )
 
 _CONNECT_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 3.0
 _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 3.0
+# How often we look whether the broker blocks us, and how long "not blocked" may take to be said.
+_LOOK_EVERY_S = 0.25
+_READY_WITHIN_S = 0.05
 # A dead peer is noticed after about three of these.
 _HEARTBEAT_S = 10
 
 
+@contextmanager
+def losses_named() -> Iterator[None]:
+    """Around each call of the broker. The client ends what waits on a closed connection with an error without any class
+    of its own, which nobody could tell from a bug of ours; it leaves here as a lost connection.
+
+    And it may swallow that we were told to stop: it waits with `asyncio.wait_for`, which before Python 3.12 gives the
+    result of a call that has just ended instead of the cancellation. Nobody says it twice; so it is said again here.
+    """
+    task = asyncio.current_task()
+    told = 0 if task is None else task.cancelling()
+    try:
+        yield
+    except Exception as error:
+        if task is not None and task.cancelling() > told:
+            raise asyncio.CancelledError from error
+        if type(error) is not Exception:
+            raise
+        raise ConnectionError("closed while the broker was asked") from error
+    if task is not None and task.cancelling() > told:
+        raise asyncio.CancelledError
+
+
 class BrokerUnavailable(Unavailable):
     """The broker does not answer, or blocks publishers; nothing was confirmed."""
+
+
+class TidyConnection(aio_pika.Connection):
+    """A connection that is closed if it could not be opened; its finaliser would do it wherever it happens to run."""
+
+    async def connect(self, timeout: float | None = None) -> None:
+        """Opens it, or leaves nothing behind."""
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise
 
 
 class Link:
@@ -42,12 +82,32 @@ class Link:
         self._url = url
         self._name = name
         self._connection: AbstractConnection | None = None
+        self._blocked = False
         self._up = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[], None]] = []
+        BROKER_UP.labels(name).set_function(lambda: float(self.is_up))
+        BROKER_BLOCKED.labels(name).set_function(lambda: float(self.is_blocked))
 
     @property
     def is_up(self) -> bool:
         return self._connection is not None and not self._connection.is_closed
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker blocks what is published on it, as it does when memory or disk run out."""
+        return self._blocked
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether it is up, and not blocked."""
+        return self.is_up and not self._blocked
+
+    @property
+    def loss(self) -> asyncio.Event:
+        """Set when the present connection is lost. Who keeps a channel keeps this too: channels are not always told."""
+        return self._lost
 
     def on_connect(self, listener: Callable[[], None]) -> None:
         """Calls `listener` after each successful connect; it must not block."""
@@ -64,7 +124,8 @@ class Link:
         try:
             while True:
                 try:
-                    lost = await self._connect()
+                    with losses_named():
+                        lost = await self._connect()
                 except BROKER_ERRORS as error:
                     log.warning(
                         "broker_connect_failed",
@@ -75,11 +136,10 @@ class Link:
                     pause_s = min(pause_s * 2, _RETRY_MAX_S)
                     continue
                 pause_s = _RETRY_FIRST_S
-                await lost.wait()
-                # The lost connection may not call itself closed yet; nobody is to try it again.
-                self._connection = None
-                self._up.clear()
+                await self._watched_until(lost)
                 log.warning("broker_connection_lost", link=self._name)
+                # It may not call itself closed yet; nobody is to try it again.
+                self._let_go()
         finally:
             await self._close()
 
@@ -93,7 +153,8 @@ class Link:
         running = asyncio.create_task(self.run(), name=f"link {self._name}")
         try:
             try:
-                await asyncio.wait_for(self.wait_up(), _CONNECT_TIMEOUT_S)
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    await self.wait_up()
             except TimeoutError:
                 raise BrokerUnavailable from None
             yield self
@@ -108,20 +169,55 @@ class Link:
             timeout=_CONNECT_TIMEOUT_S,
             heartbeat=_HEARTBEAT_S,
             client_properties={"connection_name": self._name},
+            connection_class=TidyConnection,
         )
         connection.close_callbacks.add(lambda *_: lost.set())
-        self._connection = connection
+        self._connection, self._lost = connection, lost
         self._up.set()
         for listener in self._listeners:
             listener()
         return lost
 
-    async def _close(self) -> None:
+    async def _watched_until(self, lost: asyncio.Event) -> None:
+        watching = asyncio.create_task(self._watch(lost), name=f"link {self._name} watch")
+        try:
+            await lost.wait()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            self._blocked = False
+
+    async def _watch(self, lost: asyncio.Event) -> None:
+        """Notices that the broker blocks us: there is no call for that, but one that waits for it to end. And that the
+        connection is gone where nobody said so: a broker killed soon after it started was seen to leave such ones."""
+        while self._connection is not None and self._connection.transport is not None:
+            if self._connection.transport.connection.is_closed:
+                lost.set()
+                return
+            ready = self._connection.transport.connection.ready
+            try:
+                async with asyncio.timeout(_READY_WITHIN_S):
+                    await ready()
+            except TimeoutError:
+                self._blocked = True
+                log.warning("broker_blocks", link=self._name)
+                await ready()
+                self._blocked = False
+                log.warning("broker_takes_messages_again", link=self._name)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _let_go(self) -> None:
+        """Closes the connection beside what follows: the broker may still believe in it, and keep a queue for it."""
         connection, self._connection = self._connection, None
         self._up.clear()
         if connection is not None:
-            with suppress(*BROKER_ERRORS):
-                await asyncio.wait_for(connection.close(), _CLOSE_TIMEOUT_S)
+            closing = asyncio.create_task(_closed(connection), name=f"link {self._name} close")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def _close(self) -> None:
+        self._let_go()
+        await asyncio.gather(*self._closing)
 
     @asynccontextmanager
     async def channel(self, *, confirms: bool) -> AsyncIterator[AbstractChannel]:
@@ -134,8 +230,9 @@ class Link:
         try:
             yield channel
         finally:
-            with suppress(*BROKER_ERRORS):
-                await asyncio.wait_for(channel.close(), _CLOSE_TIMEOUT_S)
+            with suppress(*BROKER_ERRORS), losses_named():
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await channel.close()
 
     async def open_channel(self, *, confirms: bool) -> AbstractChannel:
         """A channel of the present connection; whoever opens it closes it.
@@ -148,7 +245,15 @@ class Link:
             raise BrokerUnavailable
         try:
             channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
-            await asyncio.wait_for(channel.initialize(timeout=_CONNECT_TIMEOUT_S), _CONNECT_TIMEOUT_S)
+            with losses_named():
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    await channel.initialize(timeout=_CONNECT_TIMEOUT_S)
         except BROKER_ERRORS as error:
             raise BrokerUnavailable(f"no channel: {type(error).__name__}") from error
         return channel
+
+
+async def _closed(connection: AbstractConnection) -> None:
+    with suppress(*BROKER_ERRORS), losses_named():
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await connection.close()

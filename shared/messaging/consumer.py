@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -27,13 +29,16 @@ from shared.contracts.envelope import (
     read_each,
     read_items,
 )
+from shared.contracts.naming import named
 from shared.errors import TransientError
-from shared.messaging.batching import take
-from shared.messaging.connection import BROKER_ERRORS, Link
+from shared.messaging.batching import apart_s, take
+from shared.messaging.connection import BROKER_ERRORS, Link, losses_named
 from shared.messaging.dead_letters import DeadLetters, Letter
 from shared.messaging.publisher import Emission, Publisher, TopologyMissing
 from shared.messaging.retry import Handler, ServerDown, carry
-from shared.observability.metrics import BATCH_ITEMS, BATCH_SECONDS, CONSUMED
+from shared.messaging.stream import Stream
+from shared.observability import traces
+from shared.observability.metrics import BATCH_ITEMS, BATCH_SECONDS, CONSUMED, GIVEN_UP, MESSAGE_AGE
 
 log = structlog.get_logger(__name__)
 
@@ -42,20 +47,31 @@ Handlers = Mapping[str, Handler[Any]]
 # From this redelivery on a message is handled alone, item by item, each try counted before it is made.
 _ALONE_FROM_REDELIVERY = 2
 _TRIES_MAX = 3
-_RPC_TIMEOUT_S = 5.0
 _INTERRUPTIONS: tuple[type[Exception], ...] = (TransientError, TopologyMissing, *BROKER_ERRORS)
 _PAUSE_FIRST_S = 0.2
 _PAUSE_MAX_S = 10.0
 _SERVER_POLL_S = 1.0
 _WATCHDOG_EVERY_S = 5.0
+# A broker whose nodes lost sight of each other may believe that it delivered what never came. Nothing tells the
+# consumer; a new stream, after a while, gets it.
+_STREAM_S_MAX = 20.0
+
+# A batch costs as much as some fifty items: under load consumers take fewer and larger ones. Settling gets the batches
+# of screening, and needs no pause of its own; what nobody waits for may take its time.
+SCREENING_APART_S = 0.03
+FOLLOWING_APART_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
     """How much a consumer takes at once."""
 
-    prefetch_max: int = 64
+    prefetch_max: int = 32
     batch_items_max: int = 2_000
+    # Among the consumers of a queue; None: this process's own.
+    priority: int | None = None
+    # Between the beginnings of two batches of many items, in seconds: see `apart_s`.
+    apart_s_max: float = 0.0
 
 
 @dataclass
@@ -63,15 +79,19 @@ class _Delivery:
     message: AbstractIncomingMessage
     items: list[Message]
     unreadable: list[Letter]
-
-    @property
-    def weight(self) -> int:
-        return max(1, len(self.items))
+    sent_at: datetime | None = None
 
     @property
     def redeliveries(self) -> int:
         count = self.message.headers.get("x-delivery-count", 0)
         return count if isinstance(count, int) else 0
+
+    @property
+    def age_s(self) -> float | None:
+        """How long ago it was published, by this machine's clock; None where it does not say."""
+        if self.sent_at is None or self.sent_at.tzinfo is None:
+            return None
+        return max((datetime.now(UTC) - self.sent_at).total_seconds(), 0.0)
 
 
 class Consumer:
@@ -96,9 +116,18 @@ class Consumer:
         self._bounds = bounds or Bounds()
         self._alone_from = 0 if always_alone else _ALONE_FROM_REDELIVERY
         self._stopping = asyncio.Event()
-        self._channel: AbstractChannel | None = None
-        self._consuming = False
+        self._stream: Stream | None = None
         self._pause_s = _PAUSE_FIRST_S
+        self._in_hand = 0
+        for message_type in handlers:
+            # From zero, so that a rate sees the first one.
+            GIVEN_UP.labels(message_type)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that were delivered and not acknowledged yet."""
+        stream = self._stream
+        return self._in_hand + (0 if stream is None else stream.inbox.qsize())
 
     def stop(self) -> None:
         """Takes no further batch; `run` returns when the present one is finished."""
@@ -106,17 +135,13 @@ class Consumer:
 
     async def is_consuming(self) -> bool:
         """Whether the broker, asked now, knows a consumer of this queue while ours is open."""
-        channel = self._channel
-        if not self._consuming or channel is None or channel.is_closed:
-            return False
-        try:
-            declared = await channel.declare_queue(self.queue, passive=True, timeout=_RPC_TIMEOUT_S)
-        except BROKER_ERRORS:
-            return False
-        return bool(declared.declaration_result.consumer_count)
+        stream = self._stream
+        return stream is not None and await stream.is_known(self.queue)
 
     async def run(self) -> None:
         """Consumes until `stop`, through every loss of the broker and of the database."""
+        # Whatever is logged on the way, by whatever handler, says whose batch it is about.
+        structlog.contextvars.bind_contextvars(queue=self.queue)
         while not self._stopping.is_set():
             try:
                 await self._unless_stopped(self._link.wait_up())
@@ -149,51 +174,62 @@ class Consumer:
             await self._unless_stopped(asyncio.sleep(_SERVER_POLL_S))
 
     async def _session(self) -> None:
-        """One life of one channel."""
-        inbox: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        """Streams, each opened before the one before it ends, until one is lost."""
+        stream = self._stream = await self._open()
+        log.info("consuming", queue=self.queue)
+        try:
+            while await self._work(stream):
+                old, stream = stream, await self._open()
+                self._stream = stream
+                await self._run_out(old)
+        finally:
+            self._stream, self._in_hand = None, 0
+            await stream.close()
 
-        async def receive(message: AbstractIncomingMessage) -> None:
-            inbox.put_nowait(message)
+    async def _open(self) -> Stream:
+        bounds = self._bounds
+        return await Stream.opened(self._link, self.queue, prefetch_max=bounds.prefetch_max, priority=bounds.priority)
 
-        async with self._link.channel(confirms=False) as channel:
-            await channel.set_qos(prefetch_count=self._bounds.prefetch_max, timeout=_RPC_TIMEOUT_S)
-            queue = await channel.get_queue(self.queue, ensure=True)
-            tag = await queue.consume(receive, no_ack=False, timeout=_RPC_TIMEOUT_S)
-            self._channel, self._consuming = channel, True
-            log.info("consuming", queue=self.queue)
-            try:
-                await self._work(channel, inbox)
-            finally:
-                self._consuming = False
-                if not channel.is_closed:
-                    # The consumer goes before the channel: what is still being delivered then simply goes back.
-                    with suppress(*BROKER_ERRORS):
-                        await queue.cancel(tag, timeout=_RPC_TIMEOUT_S)
+    async def _run_out(self, stream: Stream) -> None:
+        """Carries what has come; what has not, although the broker believes it, comes again on the next stream."""
+        try:
+            await stream.stop()
+            while not stream.inbox.empty():
+                batch = await self._take(stream.inbox)
+                stream.last_tag = await self._finish(stream.channel, batch, stream.last_tag)
+        finally:
+            await stream.close()
 
-    async def _work(self, channel: AbstractChannel, inbox: asyncio.Queue[AbstractIncomingMessage]) -> None:
-        closed = asyncio.ensure_future(channel.closed())
+    async def _work(self, stream: Stream) -> bool:
+        """Carries what comes; whether the stream has only had its time."""
+        closed = asyncio.ensure_future(stream.channel.closed())
         stopped = asyncio.ensure_future(self._stopping.wait())
-        last_tag = 0
         try:
             while not (closed.done() or stopped.done()):
-                taking = asyncio.ensure_future(self._take(inbox))
-                timeout = _WATCHDOG_EVERY_S
+                if stream.age_s > _STREAM_S_MAX:
+                    return True
+                taking = asyncio.ensure_future(self._take(stream.inbox))
                 await asyncio.wait(
                     {taking, closed, stopped},
-                    timeout=timeout,
+                    timeout=min(_WATCHDOG_EVERY_S, _STREAM_S_MAX),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if not taking.done():
                     taking.cancel()
                     await asyncio.gather(taking, return_exceptions=True)
-                    if not (closed.done() or stopped.done()) and not await self.is_consuming():
+                    if not (closed.done() or stopped.done()) and not await stream.is_known(self.queue):
                         log.error("consumer_unknown_to_broker", queue=self.queue)
-                        return
+                        return False
                     continue
-                last_tag = await self._finish(channel, taking.result(), last_tag)
+                batch, begun_s = taking.result(), time.monotonic()
+                stream.last_tag = await self._finish(stream.channel, batch, stream.last_tag)
+                pause_s = apart_s(sum(len(delivery.items) for delivery in batch), self._bounds.apart_s_max)
+                if (left_s := begun_s + pause_s - time.monotonic()) > 0:
+                    await asyncio.wait({closed, stopped}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiter in (closed, stopped):
                 waiter.cancel()
+        return False
 
     async def _take(self, inbox: asyncio.Queue[AbstractIncomingMessage]) -> list[_Delivery]:
         # Weighed by size: items are only known after reading, and reading is done once, below.
@@ -222,7 +258,7 @@ class Consumer:
             text = message.body.decode("utf-8", "backslashreplace")
             return _Delivery(message, [], [letter(text, str(error), message.type or "unknown")])
         try:
-            return _Delivery(message, read_items(header), [])
+            return _Delivery(message, read_items(header), [], header.sent_at)
         except Unreadable:
             each = list(read_each(header))
         return _Delivery(
@@ -244,13 +280,19 @@ class Consumer:
         if tags != list(range(last_tag + 1, last_tag + 1 + len(tags))):
             # One `multiple` acknowledgement would cover a message that was not handled.
             raise TransientError(f"deliveries out of order on {self.queue}")
+        if (age_s := batch[0].age_s) is not None:
+            MESSAGE_AGE.labels(self.queue).observe(age_s)
+        self._in_hand = len(batch)
         with BATCH_SECONDS.labels(self.queue).time():
             emission = await self._carry(batch)
             await self._publisher.emit(emission)
         if channel.is_closed:
             raise TransientError("the channel of this batch is gone; its messages come again")
-        await batch[-1].message.ack(multiple=True)
+        with losses_named():
+            await batch[-1].message.ack(multiple=True)
         self._pause_s = _PAUSE_FIRST_S
+        self._in_hand = 0
+        log.debug("batch_carried", messages=len(batch), items=sum(len(delivery.items) for delivery in batch))
         return tags[-1]
 
     async def _carry(self, batch: list[_Delivery]) -> Emission:
@@ -262,12 +304,17 @@ class Consumer:
         parts = []
         items = [item for delivery in together for item in delivery.items]
         BATCH_ITEMS.labels(self.queue).observe(len(items))
+        again = {id(item) for d in together if d.redeliveries for item in d.items} if traces.is_on() else ()
         for handler, run in itertools.groupby(items, key=lambda item: self._handlers[item.TYPE]):
-            parts.append(await carry(handler, list(run)))
+            parts.append(await self._carry_run(handler, list(run), again))
         for delivery in alone:
             parts += [await self._carry_alone(item) for item in delivery.items]
         CONSUMED.labels(self.queue).inc(sum(len(delivery.items) for delivery in batch))
         return Emission.joined(parts)
+
+    async def _carry_run(self, handler: Handler[Any], items: Sequence[Message], again: Collection[int]) -> Emission:
+        with traces.batch(handler.name, self.queue, items, redelivered=again):
+            return await carry(handler, items)
 
     async def _carry_alone(self, item: Message) -> Emission:
         """An item that has come back twice: its try is committed before it is made, so that a killer is caught."""
@@ -277,7 +324,7 @@ class Consumer:
             await self._park([self._letter(item, "attempts_exhausted", detail)])
             return Emission()
         try:
-            emission = await carry(self._handlers[item.TYPE], [item])
+            emission = await self._carry_run(self._handlers[item.TYPE], [item], {id(item)})
         except ServerDown:
             # The server's fault, not the item's: this try does not count, if that can be written.
             with suppress(TransientError):
@@ -320,6 +367,7 @@ def letter_of(item: Message, *, reason: str, detail: str, origin: str) -> Letter
         detail=detail,
         origin=origin,
         item=encode_item(item).decode(),
+        named=named(item),
     )
 
 

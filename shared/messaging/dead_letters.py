@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
@@ -21,13 +21,17 @@ REPLAYED, ALREADY_FINAL, DISCARDED = "replayed", "already_final", "discarded"
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """One parked item: `item` is its text as it arrived, `origin` the queue, `detail` the error and its stack."""
+    """One parked item: `item` is its text as it arrived, `origin` the queue, `detail` the error and its stack.
+
+    `named` is what the log calls it, where it could be read.
+    """
 
     message_type: str
     reason: str
     detail: str
     origin: str
     item: str
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def letter_id(self) -> UUID:
@@ -78,6 +82,8 @@ class DeadLetters:
                 letter_id=str(letter.letter_id),
                 reason=letter.reason,
                 origin=letter.origin,
+                type=letter.message_type,
+                **letter.named,
             )
 
     async def find(self, letter_id: UUID) -> Parked | None:

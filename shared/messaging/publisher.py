@@ -17,7 +17,7 @@ from shared.contracts import topology
 from shared.contracts.base import Message
 from shared.contracts.envelope import seal
 from shared.errors import RemitError
-from shared.messaging.connection import BROKER_ERRORS, BrokerUnavailable, Link
+from shared.messaging.connection import BROKER_ERRORS, BrokerUnavailable, Link, losses_named
 from shared.observability.metrics import PUBLISHED, REPLIES_LOST
 
 log = structlog.get_logger(__name__)
@@ -55,27 +55,30 @@ class Publisher:
         self._timeout_s = timeout_s
         self._items_max = items_max
         self._channels: dict[bool, AbstractChannel] = {}
+        self._loss = link.loss
         self._opening = asyncio.Lock()
         self._checked: set[str] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
     async def is_ready(self) -> bool:
-        """Whether the broker is connected now."""
-        return self._link.is_up
+        """Whether the broker is connected now, and takes messages."""
+        return self._link.takes_messages
 
     async def emit(self, emission: Emission) -> None:
-        """Events first, each type in an envelope and confirmed; then the replies, whose loss is only counted.
+        """The replies, whose loss is only counted; then the events, each type in an envelope and confirmed.
+
+        All of it tells what is committed. Whoever waits for a reply need not wait for the queues of the others.
 
         Raises:
             BrokerUnavailable: an envelope was not confirmed; it may or may not have been taken.
         """
+        await self._reply(emission.replies)
         by_type: dict[tuple[str, str], list[Message]] = defaultdict(list)
         for event in emission.events:
             by_type[event.TYPE, event.recipient].append(event)
         for items in by_type.values():
             for start in range(0, len(items), self._items_max):
                 await self.publish(items[start : start + self._items_max])
-        await self._reply(emission.replies)
 
     async def publish(self, items: Sequence[Message]) -> None:
         """One durable envelope of `items`, all of one type and recipient, confirmed by every queue that holds them.
@@ -91,13 +94,14 @@ class Publisher:
             type=message_type,
             delivery_mode=DeliveryMode.PERSISTENT,
         )
+        key = topology.routing_key(message_type, recipient)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                channel = await self._channel(confirms=True)
-                await self._check_queues(channel, message_type, recipient)
-                exchange = await channel.get_exchange(topology.exchange_of(message_type), ensure=False)
-                key = topology.routing_key(message_type, recipient)
-                await exchange.publish(packet, key, mandatory=True, timeout=self._timeout_s)
+            with losses_named():
+                async with asyncio.timeout(self._timeout_s):
+                    channel = await self._channel(confirms=True)
+                    await self._check_queues(channel, message_type, recipient)
+                    exchange = await channel.get_exchange(topology.exchange_of(message_type), ensure=False)
+                    await exchange.publish(packet, key, mandatory=True, timeout=self._timeout_s)
         except BROKER_ERRORS as error:
             self._drop()
             raise BrokerUnavailable(f"not confirmed: {type(error).__name__}") from error
@@ -110,7 +114,8 @@ class Publisher:
             return
         for queue in topology.queues_of(message_type, recipient):
             try:
-                await channel.declare_queue(queue, passive=True, timeout=self._timeout_s)
+                with losses_named():
+                    await channel.declare_queue(queue, passive=True, timeout=self._timeout_s)
             except BROKER_ERRORS as error:
                 self._drop()
                 if "NOT_FOUND" in str(error):
@@ -130,10 +135,11 @@ class Publisher:
                 delivery_mode=DeliveryMode.NOT_PERSISTENT,
             )
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    channel = await self._channel(confirms=False)
-                    exchange = await channel.get_exchange(topology.REPLIES_EXCHANGE, ensure=False)
-                    await exchange.publish(packet, instance, mandatory=False, timeout=self._timeout_s)
+                with losses_named():
+                    async with asyncio.timeout(self._timeout_s):
+                        channel = await self._channel(confirms=False)
+                        exchange = await channel.get_exchange(topology.REPLIES_EXCHANGE, ensure=False)
+                        await exchange.publish(packet, instance, mandatory=False, timeout=self._timeout_s)
             except _NOT_SENT as error:
                 # The gateway reads the row when nobody tells it.
                 REPLIES_LOST.inc(len(items))
@@ -141,10 +147,14 @@ class Publisher:
 
     async def _channel(self, *, confirms: bool) -> AbstractChannel:
         async with self._opening:
+            if self._loss.is_set():
+                # Nothing that is published on a channel of a lost connection fails, if nobody told the channel.
+                self._channels.clear()
             channel = self._channels.get(confirms)
             if channel is None or channel.is_closed:
                 if confirms:
                     self._checked.clear()
+                self._loss = self._link.loss
                 channel = await self._link.open_channel(confirms=confirms)
                 self._channels[confirms] = channel
             return channel
@@ -162,5 +172,6 @@ class Publisher:
 
 
 async def _close(channel: AbstractChannel) -> None:
-    with suppress(*BROKER_ERRORS):
-        await asyncio.wait_for(channel.close(), _CLOSE_TIMEOUT_S)
+    with suppress(*BROKER_ERRORS), losses_named():
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await channel.close()

@@ -9,6 +9,7 @@ missing, is each service's own (`reconcile.py`); ids alone are compared, for the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,12 +22,15 @@ import structlog
 from shared.contracts.base import Message
 from shared.database import Database
 from shared.messaging.publisher import Emission, Publisher
-from shared.observability.metrics import RECONCILED
+from shared.observability.metrics import RECONCILED, UNRECONCILED, ChoreMeter
 
 log = structlog.get_logger(__name__)
 
 _PAGE = 1_000
 _PAUSE_SWEEPS_MAX = 10
+# After each page it rests so many times as long as the page took: the rows of a busy minute are a hundred thousand, and
+# whoever transfers meanwhile shall not wait for them to be compared. Still some thousands a second, more than come.
+_RESTS = 3
 
 # A transaction id, and a place among its rows: the order in which rows become final.
 Position = tuple[int, Any]
@@ -105,11 +109,18 @@ class Sweep:
         self._seen_to: Position = source.beginning
         # In order of position.
         self._absent: dict[UUID, _Absent] = {}
+        self._hurries = bounds.everything
 
     def expect_loss(self) -> None:
         """The broker is another one, or lost its data, for all we know: whatever is absent is due at once."""
         for absent in self._absent.values():
             absent.wait, absent.pause = 0, 1
+        self._hurries = True
+
+    @property
+    def absent(self) -> int:
+        """How many events the last sweep did not find downstream."""
+        return len(self._absent)
 
     async def run(self) -> int:
         """One sweep: how many events were published again."""
@@ -121,6 +132,7 @@ class Sweep:
         if not self._bounds.everything:
             first_absent = next((absent.position for absent in self._absent.values()), self._seen_to)
             await self._source.move_watermark(first_absent)
+            self._hurries = False
         return published
 
     async def _read_watermark(self) -> None:
@@ -134,6 +146,7 @@ class Sweep:
     async def _look_further(self) -> None:
         room = self._bounds.items_max
         while room is None or len(self._absent) < room:
+            begun_s = time.monotonic()
             page = await self._source.page(self._seen_to, _PAGE, final_only=not self._bounds.everything)
             # Up to the first that is too young: its message is most likely on its way.
             ripe = list(takewhile(lambda row: row.age_s >= self._bounds.grace_s, page))
@@ -145,6 +158,8 @@ class Sweep:
                 self._seen_to = ripe[-1].position
             if len(ripe) < _PAGE:
                 break
+            if not self._hurries:
+                await asyncio.sleep(_RESTS * (time.monotonic() - begun_s))
 
     def _due(self) -> list[UUID]:
         """Those whose turn it is, the oldest first; the others come one sweep nearer to theirs."""
@@ -174,6 +189,7 @@ class Reconciler:
         self._lock_key = lock_key
         self._every_s = every_s
         self._due = asyncio.Event()
+        self._meter = ChoreMeter("reconcile")
 
     def on_connect(self) -> None:
         """The broker came back: look now, not in a minute."""
@@ -185,11 +201,13 @@ class Reconciler:
         """Sweeps until cancelled; trouble is logged and tried again at the next turn."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), self._every_s)
+                async with asyncio.timeout(self._every_s):
+                    await self._due.wait()
             self._due.clear()
             try:
                 await self.once()
             except Exception as error:  # noqa: BLE001 - repair never takes down the work that it repairs
+                self._meter.postponed()
                 log.warning("reconcile_postponed", error=repr(error))
 
     async def once(self) -> int | None:
@@ -198,6 +216,8 @@ class Reconciler:
             if not held:
                 return None
             published = sum([await sweep.run() for sweep in self._sweeps])
+        UNRECONCILED.set(sum(sweep.absent for sweep in self._sweeps))
+        self._meter.ended()
         if published:
             log.info("reconciled", items=published)
         return published

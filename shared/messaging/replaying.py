@@ -19,6 +19,7 @@ from shared.messaging.consumer import Handlers, described
 from shared.messaging.dead_letters import ALREADY_FINAL, DISCARDED, REPLAYED, DeadLetters, Parked
 from shared.messaging.publisher import Emission
 from shared.messaging.retry import Attempt, Handler, carry
+from shared.observability import traces
 from shared.observability.metrics import LETTER_ACTS
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,8 @@ IsFinal = Callable[[Message], Awaitable[bool]]
 
 # The handler that is run inside has its own retries; around it one more try is enough.
 _WAITS_S = (1.0,)
+# Where traces say that a replayed item comes from.
+_LETTERS = "dead_letters"
 
 
 class Replays:
@@ -60,7 +63,7 @@ class Replays:
     async def _replay(self, command: DeadLetterCommand, letter: Parked, items: Sequence[Message]) -> Emission:
         # Before it runs: afterwards everything has ended.
         was_final = all([await self._is_final(item) for item in items])
-        emission = Emission.joined([await carry(self._handlers[item.TYPE], [item]) for item in items])
+        emission = Emission.joined([await self._carry(item) for item in items])
         for item in items:
             await self._letters.forget(item.event_id)
         resolution = ALREADY_FINAL if was_final else REPLAYED
@@ -68,6 +71,11 @@ class Replays:
             command.letter_id, resolution, by=command.context.user_id, times_parked=letter.times_parked
         )
         return _done(command, resolution, emission)
+
+    async def _carry(self, item: Message) -> Emission:
+        handler = self._handlers[item.TYPE]
+        with traces.batch(handler.name, _LETTERS, [item], redelivered={id(item)}):
+            return await carry(handler, [item])
 
     def _read(self, letter: Parked) -> Sequence[Message]:
         """The item; or, of a letter that no release could read until now, the items of the envelope it holds."""
@@ -101,6 +109,7 @@ def replaying(
     """The handler of a service's own `dead_letter.command`s, over the table of its other handlers."""
     replays = Replays(letters, handlers, is_final)
     handler: Handler[Any] = Handler(
+        name="act",
         work=replays.act,
         give_up=replays.give_up,
         is_transient=is_transient,

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from shared.contracts import topology
 from shared.contracts.base import Message
 from shared.contracts.envelope import Unreadable, open_header, read_items
-from shared.messaging.connection import BROKER_ERRORS, BrokerUnavailable, Link
+from shared.messaging.connection import BROKER_ERRORS, BrokerUnavailable, Link, losses_named
 from shared.observability.metrics import REPLIES_UNREADABLE
 
 log = structlog.get_logger(__name__)
@@ -40,23 +40,26 @@ class ReplyQueue:
         while True:
             await self._link.wait_up()
             try:
-                await self._session()
+                with losses_named():
+                    await self._session()
             except _INTERRUPTIONS as error:
                 log.warning("reply_queue_interrupted", error=repr(error))
             # A queue that is exclusive to a connection the broker still believes in is refused for a moment.
             await asyncio.sleep(_AGAIN_PAUSE_S)
 
     async def _session(self) -> None:
+        loss = self._link.loss
         async with self._link.channel(confirms=False) as channel:
             queue = await self._bound_queue(channel)
             await queue.consume(self._take, no_ack=True, timeout=_RPC_TIMEOUT_S)
             self._channel = channel
             log.info("replies_bound", queue=queue.name)
-            closed = asyncio.ensure_future(channel.closed())
+            ends = {asyncio.ensure_future(channel.closed()), asyncio.ensure_future(loss.wait())}
             try:
-                await asyncio.wait({closed})
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                closed.cancel()
+                for end in ends:
+                    end.cancel()
                 self._channel = None
 
     async def _bound_queue(self, channel: AbstractChannel) -> AbstractQueue:

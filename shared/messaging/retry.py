@@ -3,7 +3,8 @@
 Transient is the default reading of trouble: one attempt and three retries, after 1, 2 and 3 s, with the whole batch.
 If the database then does not answer or refuses writes, nothing is decided: `ServerDown` tells the consumer to give
 its messages back and wait. If it answers, the fault is in the batch: it is bisected, each part tried once, until the
-items that fail stand alone, and those are given up one by one.
+items that fail stand alone, and those are given up one by one. A batch of one is tried once more then, too: its
+troubles may have ended between its last try and the answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tenacity import (
 )
 
 from shared.contracts.base import Message
+from shared.contracts.naming import named
 from shared.errors import TransientError, Unavailable
 from shared.messaging.publisher import Emission
 from shared.observability.metrics import GIVEN_UP, RETRIES
@@ -57,9 +59,11 @@ class Handler(Generic[Item]):
     """What a service does with one type of message.
 
     `work` carries a batch to its committed end. `give_up` ends one item that cannot be carried: it commits an outcome
-    or parks the item. `is_transient` classes an error; `is_writable` asks the database whether it takes writes.
+    or parks the item. `is_transient` classes an error; `is_writable` asks the database whether it takes writes. Traces
+    call it by its `name`.
     """
 
+    name: str
     work: Work[Item]
     give_up: GiveUp[Item]
     is_transient: Callable[[BaseException], bool]
@@ -94,25 +98,30 @@ async def carry(handler: Handler[Item], items: Sequence[Item]) -> Emission:
     raise AssertionError("unreachable: tenacity returns or raises")
 
 
-async def _after_failure(handler: Handler[Item], items: Sequence[Item], error: Exception, attempt: Attempt) -> Emission:
+async def _after_failure(
+    handler: Handler[Item], items: Sequence[Item], error: Exception, attempt: Attempt, *, is_part: bool = False
+) -> Emission:
     if isinstance(error, NotGivenUp):
         raise error
     if isinstance(error, Unavailable) or not await handler.is_writable():
         raise ServerDown from error
-    if len(items) == 1:
-        return await _give_up(handler, items[0], error, attempt)
-    log.warning("batch_bisected", items=len(items), error=type(error).__name__)
-    middle = len(items) // 2
-    # In order, so that what one caller asked first still happens first.
-    parts = [await _try_part(handler, part, attempt) for part in (items[:middle], items[middle:])]
-    return Emission.joined(parts)
+    if len(items) > 1:
+        log.warning("batch_bisected", items=len(items), error=type(error).__name__)
+        middle = len(items) // 2
+        # In order, so that what one caller asked first still happens first.
+        parts = [await _try_part(handler, part, attempt) for part in (items[:middle], items[middle:])]
+        return Emission.joined(parts)
+    if not is_part and handler.is_transient(error):
+        return await _try_part(handler, items, attempt)
+    return await _give_up(handler, items[0], error, attempt)
 
 
 async def _try_part(handler: Handler[Item], items: Sequence[Item], attempt: Attempt) -> Emission:
+    """The database has just taken a write: what fails now, fails by itself."""
     try:
         return await handler.work(items, attempt)
     except Exception as error:  # noqa: BLE001 - as in `carry`
-        return await _after_failure(handler, items, error, attempt)
+        return await _after_failure(handler, items, error, attempt, is_part=True)
 
 
 async def _give_up(handler: Handler[Item], item: Item, error: Exception, attempt: Attempt) -> Emission:
@@ -121,6 +130,7 @@ async def _give_up(handler: Handler[Item], item: Item, error: Exception, attempt
         "item_given_up",
         type=item.TYPE,
         event_id=str(item.event_id),
+        **named(item),
         error=type(error).__name__,
         exc_info=error,
     )

@@ -1,1 +1,1 @@
-"""Sight: structured logs, metrics, health."""
+"""Sight: structured logs, metrics, traces, health."""

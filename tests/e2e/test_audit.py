@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.bank import Bank, Session
+from tests.support.waiting import until
 
 _WAIT_S = 15.0
 _LOGS = "/admin/audit-logs"
@@ -40,13 +40,11 @@ def rows(bank: Bank, **filters: str) -> list[Row]:
 
 def row(bank: Bank, request_id: str, **filters: str) -> Row:
     """The one row of a request that a filter takes, once it is there."""
-    deadline = time.monotonic() + _WAIT_S
-    while True:
-        found = [item for item in rows(bank, **filters) if item["request_id"] == request_id]
-        if found or time.monotonic() > deadline:
-            assert len(found) == 1, (filters, found)
-            return found[0]
-        time.sleep(0.05)
+    found = until(
+        lambda: [item for item in rows(bank, **filters) if item["request_id"] == request_id], within_s=_WAIT_S
+    )
+    assert len(found) == 1, (filters, found)
+    return found[0]
 
 
 def settled(bank: Bank) -> None:
@@ -375,6 +373,28 @@ def test_the_log_is_what_was_recorded(bank: Bank, dora: Session) -> None:
     after = bank.admin.get(f"{_LOGS}/verify")
     assert after["status"] == "verified"
     assert after["rows"] > before["rows"]
+
+
+def test_a_verification_is_watched_from_its_beginning_to_what_it_found(bank: Bank) -> None:
+    operator = bank.operator()
+    before = bank.admin.get(f"{_LOGS}/verify")["rows"]
+    answer = operator.call("GET", f"{_LOGS}/verify/events")
+    assert answer.headers["Content-Type"] == "text/event-stream"
+    events = [told.split("\n") for told in answer.text.split("\n\n") if told]
+    *progress, (name, found), end = [
+        (kind.split()[1], json.loads(data.removeprefix("data: "))) for kind, data in events
+    ]
+    assert {kind for kind, _ in progress} == {"progress"}
+    assert progress[0][1] == {"walked": 0, "total": None}
+    assert (name, found["status"], found["first_bad"], end) == ("result", "verified", None, ("end", {}))
+    assert progress[-1][1] == {"walked": found["rows"], "total": found["rows"]}
+    assert found["rows"] >= before
+    settled(bank)
+    rows = bank.admin.get(_LOGS, user_id=operator.user["id"], action="ADMIN")["items"]
+    assert [row["details"]["act"] for row in rows] == ["verify_audit_log", "watch_audit_verification"]
+    assert rows[0]["details"] == {
+        "act": "verify_audit_log", "status": "verified", "rows": found["rows"], "first_bad": None
+    }  # fmt: skip
 
 
 def test_no_secret_ever_enters_the_log(bank: Bank) -> None:

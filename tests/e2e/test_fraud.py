@@ -68,7 +68,36 @@ def test_days_add_up_and_bound_the_range(bank: Bank) -> None:
         "blocked_amount": {},
         "by_reason": {},
         "by_day": [],
+        "by_hour": [],
+        "by_user": [],
     }
+
+
+def test_a_short_range_is_told_by_hours_and_a_long_one_is_not(bank: Bank) -> None:
+    bank.funded(bank.customer())
+    now = datetime.now(UTC)
+    found = bank.admin.get(_STATS, start_date=f"{now - timedelta(days=7):%Y-%m-%d}")
+    assert found["by_hour"][-1]["at"] >= f"{now:%Y-%m-%dT%H:00:00}"
+    for name in ("total_checks", "approved", "blocked"):
+        assert sum(hour[name] for hour in found["by_hour"]) == found[name]
+        assert sum(day[name] for day in found["by_day"]) == found[name]
+    for query in ({}, {"start_date": f"{now - timedelta(days=9):%Y-%m-%d}"}):
+        assert bank.admin.get(_STATS, **query)["by_hour"] is None
+
+
+def test_who_was_blocked_most_often_stands_first_with_why(bank: Bank) -> None:
+    often, once = bank.customer(), bank.customer()
+    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    for customer, amounts in ((often, ("1000000.01", "5000000.01", "1000000.02")), (once, ("1000000.01",))):
+        source, to = customer.open_account(), customer.open_account()
+        for amount in amounts:
+            assert customer.transfer(source, to, amount).status_code == 403
+    found = {user["user_id"]: user for user in bank.admin.get(_STATS, start_date=since)["by_user"]}
+    ids = [user_id for user_id in found if user_id in {often.user["id"], once.user["id"]}]
+    assert ids == [often.user["id"], once.user["id"]]
+    first = found[often.user["id"]]
+    assert (first["blocked"], first["by_reason"]) == (3, {"amount_above_maximum": 3, "daily_amount_exceeded": 1})
+    assert datetime.fromisoformat(since) <= datetime.fromisoformat(found[once.user["id"]]["last_blocked_at"])
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def _calls(bank: Bank, alice: Session, source: str, to: str) -> dict[str, tuple[
     operators = {"account_id": source, "amount": "1.00", "currency": "USD"}
     poor = {**order, "from_account_id": to, "to_account_id": source, "amount": "900000.00"}
     account = {"owner_reference": "somebody", "name": "Main", "currency": "USD", "opening_balance": "5.00"}
+    empty = {name: value for name, value in account.items() if name != "opening_balance"}
     return {
         "transfer": (alice, "/transfers", order, 201),
         "transfer that fails": (alice, "/transfers", poor, 422),
@@ -41,12 +42,24 @@ def _calls(bank: Bank, alice: Session, source: str, to: str) -> dict[str, tuple[
         "operator's batch": (bank.admin, "/admin/transfers/batch", {"transfers": [order]}, 200),
         "account": (alice, "/accounts", {"name": "Main", "currency": "USD"}, 201),
         "accounts": (bank.admin, "/admin/accounts/batch", {"accounts": [account]}, 200),
+        "empty accounts": (bank.admin, "/admin/accounts/batch", {"accounts": [empty, empty]}, 200),
+        "accounts with keys": (
+            bank.admin,
+            "/admin/accounts/batch",
+            {"accounts": [_keyed(account), _keyed(empty)]},
+            200,
+        ),
     }
+
+
+def _keyed(item: dict[str, str]) -> dict[str, str]:
+    return {**item, "idempotency_key": str(uuid4())}
 
 
 _KINDS = [
     "transfer", "transfer that fails", "transfer from nowhere", "transfer that is blocked", "batch", "deposit",
     "deposit into nothing", "withdrawal", "operator's batch", "account", "accounts",
+    "empty accounts", "accounts with keys",
 ]  # fmt: skip
 
 
@@ -69,6 +82,9 @@ def test_the_same_call_again_gives_the_same_bytes(
     assert again.headers.get("Location") == first.headers.get("Location")
     assert again.headers["Content-Type"] == first.headers["Content-Type"]
     assert again.headers["X-Request-ID"] == "another"
+    # Nor does it matter how the client calls the request.
+    named = who.call("POST", path, key=key, json=body, headers={"X-Request-ID": first.headers["X-Request-ID"]})
+    assert (named.content, named.headers["Idempotent-Replayed"]) == (first.content, "true")
     assert alice.balance(accounts[0]) == before
 
 

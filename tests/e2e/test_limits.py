@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from deploy.local.stack import Stack
-from tests.e2e.conftest import bank_of
 from tests.support.bank import Bank, Session
+from tests.support.whole import bank_of
 
 _LIMIT = 10
 # Seconds: short, so that a test can see it roll.

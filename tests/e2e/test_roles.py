@@ -47,7 +47,14 @@ class Operators:
     """Needs the role `admin`."""
 
 
-_ROUTES: dict[str, Open | Anyone | Owned | Operators] = {
+@dataclass(frozen=True)
+class Pages:
+    """Takes what only a page of the gateway's console sends (test_sessions.py). What it answers everybody else."""
+
+    status: int = 401
+
+
+_ROUTES: dict[str, Open | Anyone | Owned | Operators | Pages] = {
     "GET /healthz": Open(),
     "GET /readyz": Open(),
     "GET /metrics": Open(),
@@ -55,6 +62,10 @@ _ROUTES: dict[str, Open | Anyone | Owned | Operators] = {
     "POST /api/v1/auth/login": Open({"email": _EMAIL, "password": "x" * 8}),
     "POST /api/v1/auth/logout": Anyone(204),
     "GET /api/v1/auth/me": Anyone(200),
+    "POST /api/v1/auth/session": Pages(),
+    "GET /api/v1/auth/session": Pages(204),
+    "PUT /api/v1/auth/session": Pages(),
+    "DELETE /api/v1/auth/session": Pages(),
     "POST /api/v1/accounts": Anyone(201, {"name": "Main", "currency": "USD"}),
     "GET /api/v1/accounts": Anyone(200),
     "GET /api/v1/accounts/{}": Owned(owner=200, operator=200),
@@ -71,16 +82,25 @@ _ROUTES: dict[str, Open | Anyone | Owned | Operators] = {
     "POST /api/v1/admin/accounts/batch": Operators(),
     "POST /api/v1/admin/transfers/batch": Operators(),
     "GET /api/v1/admin/accounts": Operators(),
+    "DELETE /api/v1/admin/accounts/{}": Operators(),
     "POST /api/v1/admin/accounts/{}/restore": Operators(),
+    "GET /api/v1/admin/transfers": Operators(),
+    "GET /api/v1/admin/transfers/{}/timeline": Operators(),
     "DELETE /api/v1/admin/transfers/{}": Operators(),
     "POST /api/v1/admin/transfers/{}/restore": Operators(),
     "PATCH /api/v1/admin/users/{}": Operators(),
+    "GET /api/v1/admin/users/{}/usage": Operators(),
+    "GET /api/v1/admin/ledger/trial-balance": Operators(),
     "GET /api/v1/admin/ledger/verify": Operators(),
+    "GET /api/v1/admin/ledger/verify/events": Operators(),
     "GET /api/v1/admin/ledger/verify/{}": Operators(),
     "GET /api/v1/admin/audit-logs": Operators(),
     "GET /api/v1/admin/audit-logs/export": Operators(),
     "GET /api/v1/admin/audit-logs/verify": Operators(),
+    "GET /api/v1/admin/audit-logs/verify/events": Operators(),
     "GET /api/v1/admin/fraud-stats": Operators(),
+    "GET /api/v1/admin/pipeline": Operators(),
+    "GET /api/v1/admin/pipeline/events": Operators(),
     "GET /api/v1/admin/dead-letters": Operators(),
     "GET /api/v1/admin/dead-letters/{}": Operators(),
     "POST /api/v1/admin/dead-letters/{}/replay": Operators(),
@@ -108,9 +128,12 @@ def _call(client: httpx.Client, route: str, token: str | None, row: Any = None, 
     body = getattr(row, "body", None)
     resource = more.pop("resource", str(uuid4()))
     request_id = more.pop("request_id", "the-same-for-all")
-    return client.request(
-        method, path.replace("{}", resource), headers={**headers, "X-Request-ID": request_id}, json=body, **more
-    )
+    headers |= {"X-Request-ID": request_id}
+    with client.stream(method, path.replace("{}", resource), headers=headers, json=body, **more) as answer:
+        # Events go on and on.
+        if answer.headers.get("Content-Type") != "text/event-stream":
+            answer.read()
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +175,14 @@ def test_any_caller_may_use_what_concerns_himself(bank: Bank, route: str) -> Non
     assert _call(bank.client, route, caller.token, row).status_code == row.status
 
 
+@pytest.mark.parametrize("route", _rows(Pages))
+def test_a_pages_routes_take_no_token(bank: Bank, route: str) -> None:
+    row = _ROUTES[route]
+    assert isinstance(row, Pages)
+    for token in (None, bank.admin.token):
+        assert _call(bank.client, route, token, Open({"email": _EMAIL, "password": "x" * 8})).status_code == row.status
+
+
 @pytest.mark.parametrize("route", _rows(Operators))
 def test_operators_routes_are_theirs_alone(bank: Bank, owner: Session, route: str) -> None:
     refused = _call(bank.client, route, owner.token)
@@ -191,6 +222,21 @@ def _resource(bank: Bank, owner: Session, route: str) -> tuple[str, Session]:
 def _seen(answer: httpx.Response) -> tuple[Any, ...]:
     headers = {name: value for name, value in answer.headers.items() if name != "date"}
     return answer.status_code, headers, answer.content
+
+
+def test_what_a_transfer_did_to_the_accounts_is_told_to_operators_alone(bank: Bank, owner: Session) -> None:
+    """Of both sides: the payee's balance is not the payer's to know, nor the other way round."""
+    resource, payee = _resource(bank, owner, "/transfers/")
+    bank.verified(bank.admin.get(f"/transfers/{resource}")["to_account_id"])
+
+    def booked(session: Session) -> list[dict[str, Any]]:
+        stages = session.get(f"/transfers/{resource}/timeline")["items"]
+        return [stage["detail"] for stage in stages if stage["stage"] == "ledger"]
+
+    assert booked(owner) == booked(payee) == [{"direction": "debit"}, {"direction": "credit"}]
+    debit, credit = booked(bank.admin)
+    assert (debit["balance_before"], debit["amount"], debit["balance_after"]) == ("100.00", "1.00", "99.00")
+    assert (credit["account_seq"], credit["balance_before"], credit["balance_after"]) == (1, "0.00", "1.00")
 
 
 def test_a_payee_sees_completed_transfers_only(bank: Bank, owner: Session, other: Session) -> None:

@@ -16,10 +16,11 @@ from tests.support.bank import Bank, Session
 _CONFIG = Path(__file__).parents[1] / "schemathesis.toml"
 _PROGRAM = Path(sys.executable).with_name("schemathesis")
 # Of random values, for each operation and phase; `make fuzz` asks for many more.
-_EXAMPLES = os.environ.get("REMIT_FUZZ_EXAMPLES", "2")
+_EXAMPLES = os.environ.get("REMIT_FUZZ_EXAMPLES", "1")
 _FUZZING = "REMIT_FUZZ_EXAMPLES" in os.environ
 _CASES_MIN = 5_000 if _FUZZING else 1_000
-_TIMEOUT_S = 3_600 if _FUZZING else 100
+# No rule, only an end: a minute where nothing else runs.
+_TIMEOUT_S = 3_600 if _FUZZING else 400
 
 
 def _tried(bank: Bank, session: Session, *options: str) -> int:
@@ -35,6 +36,7 @@ def _tried(bank: Bank, session: Session, *options: str) -> int:
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
     said = re.search(r"(\d+) generated", done.stdout)
     assert said, done.stdout[-2_000:]
+    print(f"{said[1]} cases tried")
     return int(said[1])
 
 
@@ -42,7 +44,9 @@ def _tried(bank: Bank, session: Session, *options: str) -> int:
 def test_every_answer_to_an_operator_is_documented(bank: Bank) -> None:
     """His session ends when he happens upon his own user: users are tried apart, by one whom nobody misses."""
     operator, apart = _operator(bank), "/api/v1/admin/users/{user_id}"
-    tried = _tried(bank, operator, "--exclude-path=/api/v1/auth/logout", f"--exclude-path={apart}")
+    # Some go on and on, and all are one text to OpenAPI 3.1; their own tests read them.
+    events = "--exclude-path-regex=/events$"
+    tried = _tried(bank, operator, "--exclude-path=/api/v1/auth/logout", f"--exclude-path={apart}", events)
     assert operator.call("GET", "/auth/me").status_code == 200
     tried += _tried(bank, _operator(bank), f"--include-path={apart}", "--phases=examples,coverage,fuzzing")
     assert tried >= _CASES_MIN
@@ -76,12 +80,14 @@ def _operations(document: Any) -> list[tuple[str, Any]]:
 
 
 def test_every_operation_says_who_may_call_it_and_how_it_is_refused(document: Any) -> None:
-    open_ones = {"POST /api/v1/auth/register", "POST /api/v1/auth/login"}
+    session = "/api/v1/auth/session"
+    open_ones = {"POST /api/v1/auth/register", "POST /api/v1/auth/login", f"POST {session}", f"GET {session}"}
     for name, operation in _operations(document):
-        assert operation["security"] == ([] if name in open_ones else [{"bearer": []}]), name
+        scheme = "session" if name.endswith(session) else "bearer"
+        assert operation["security"] == ([] if name in open_ones else [{scheme: []}]), name
         statuses = set(operation["responses"])
         assert {"405", "500", "503"} <= statuses, name
-        assert ("401" in statuses) == (name != "POST /api/v1/auth/register"), name
+        assert ("401" in statuses) == (name not in {"POST /api/v1/auth/register", f"GET {session}"}), name
         assert ("403" in statuses) >= ("/admin/" in name), name
         assert ("404" in statuses) >= ("{" in name), name
         assert ({"400", "413", "415", "422"} <= statuses) == ("requestBody" in operation), name

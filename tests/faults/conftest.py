@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from deploy.local.stack import Stack
-from deploy.local.testing import temporary_stack
 from tests.support.bank import Bank
+from tests.support.whole import bank_of, whole_remit
 
 SETTINGS = {
     "REMIT_GATEWAY_IP_RATE_LIMIT": "off",
@@ -20,17 +21,12 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Servers and services of this module's own, to be broken."""
-    with temporary_stack(durable=True, settings=SETTINGS) as stack:
-        stack.start_servers()
-        stack.migrate()
-        stack.start_services()
+    with whole_remit(SETTINGS, durable=True) as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
 def bank(stack: Stack) -> Iterator[Bank]:
     """The same over HTTP."""
-    env = stack.env
-    bank = Bank(env["REMIT_API_URL"], env["REMIT_GATEWAY_ADMIN_EMAIL"], env["REMIT_GATEWAY_ADMIN_PASSWORD"])
-    yield bank
-    bank.close()
+    with closing(bank_of(stack)) as bank:
+        yield bank

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from deploy.local.stack import Stack
-from deploy.local.testing import temporary_stack
 from tests.faults.conftest import SETTINGS
 from tests.support.accepted import all_completed, book_is_clean, parties_of, until
 from tests.support.bank import Bank, Session
+from tests.support.databases import end_sessions
+from tests.support.disks import filled, needs_a_small_disk, stack_on_small_disk
 
 _DISK_MIB = 400
 
@@ -24,38 +21,13 @@ _DISK_MIB = 400
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A stack whose PostgreSQL stands on a small disk of its own."""
-    with temporary_stack(durable=True, settings=SETTINGS) as stack:
-        disk = _disk(stack)
-        if may_mount := os.geteuid() == 0:
-            disk.mkdir(parents=True)
-            subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", f"size={_DISK_MIB}m", "tmpfs", disk], check=True)
-        try:
-            stack.start_servers()
-            stack.migrate()
-            stack.start_services()
-            yield stack
-        finally:
-            stack.kill()
-            if may_mount:
-                subprocess.run(["/bin/umount", "--lazy", disk], check=True)
+    with stack_on_small_disk("postgres", mib=_DISK_MIB, settings=SETTINGS) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
 def parties(bank: Bank) -> tuple[Session, str, str]:
     return parties_of(bank)
-
-
-def _disk(stack: Stack) -> Path:
-    return stack.layout.home("postgres")
-
-
-def _fill(filler: Path) -> None:
-    """Writes until there is no room left at all."""
-    with filler.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12):
-            with suppress(OSError):
-                while file.write(b"\0" * size) == size:
-                    continue
 
 
 def _batch(session: Session, source: str, to: str, count: int) -> list[str]:
@@ -70,19 +42,15 @@ def _batch(session: Session, source: str, to: str, count: int) -> list[str]:
     return [item["transfer"]["id"] for item in items]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@needs_a_small_disk
 def test_a_full_disk_is_waited_for(stack: Stack, bank: Bank, parties: tuple[Session, str, str]) -> None:
     alice, source, to = parties
     before = alice.balance(source)
     log = stack.layout.log("postgres")
-    filler = _disk(stack) / "filler"
-    _fill(filler)
-    try:
+    with filled(stack.layout.home("postgres")):
         transfers = _batch(alice, source, to, 1_000)
         until(lambda: "No space left on device" in log.read_text(errors="replace"))
         assert alice.balance(source) == before
-    finally:
-        filler.unlink()
     if stack.pid("postgres") is None:
         # Without room for its log PostgreSQL stops rather than lose a commit; somebody starts it again.
         stack.start_servers(["postgres"])
@@ -111,7 +79,5 @@ def test_a_database_that_refuses_writes_is_waited_for(
 def _set_read_only(stack: Stack, change: str) -> None:
     with psycopg.connect(stack.env["REMIT_POSTGRES_URL"], autocommit=True) as connection:
         connection.execute(f"ALTER ROLE remit_transfer {change}".encode())
-        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'remit_transfer'").fetchall()
-    for [pid] in found:
-        # Sessions keep the settings that they began with.
-        os.kill(pid, signal.SIGTERM)
+    # Sessions keep the settings that they began with.
+    end_sessions(stack.env["REMIT_TRANSFER_POSTGRES_URL"])

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
+import pytest
 from redis.asyncio import Redis
 
 from tests.integration.conftest import Whole
@@ -56,10 +57,40 @@ async def test_a_call_that_was_not_answered_in_time_is_answered_by_its_key(whole
     owner, key = whole.bank.customer(), str(uuid4())
     whole.stack.signal("transfer", signal.SIGSTOP)
     try:
-        for _ in range(3):
+        for _ in range(2):
             unknown = _open(owner, key, "respond-async")
             assert (unknown.status_code, unknown.json()["code"]) == (503, "outcome_unknown")
     finally:
         whole.stack.signal("transfer", signal.SIGCONT)
     assert _open(owner, key).status_code == 201
     assert len(owner.get("/accounts")["items"]) == 1
+
+
+@pytest.mark.parametrize("own_keys", [False, True])
+async def test_what_an_operator_opened_is_answered_from_the_rows_once_its_record_is_gone(
+    whole: Whole, own_keys: bool
+) -> None:
+    """As after 24 hours: the same bytes, marked, and nothing is paid in twice."""
+    items = [
+        {"owner_reference": uuid4().hex, "name": "Main", "currency": "USD", **opening}
+        for opening in ({"opening_balance": "5.00"}, {})
+    ]
+    if own_keys:
+        items = [{**item, "idempotency_key": str(uuid4())} for item in items]
+    key = None if own_keys else str(uuid4())
+
+    def call() -> httpx.Response:
+        return whole.bank.admin.call("POST", "/admin/accounts/batch", key=key, json={"accounts": items})
+
+    first = call()
+    assert (first.status_code, "Idempotent-Replayed" in first.headers) == (200, False)
+    async with Redis.from_url(whole.stack.env["REMIT_REDIS_URL"]) as redis:
+        await redis.delete(*await redis.keys("remit:record:b:*"))
+    again = call()
+    assert (again.content, again.headers["Idempotent-Replayed"]) == (first.content, "true")
+    items = [{**item, "name": "Other"} for item in items]
+    other = call()
+    assert [item["problem"]["code"] for item in other.json()["items"]] == ["idempotency_key_reused"] * 2
+    assert "Idempotent-Replayed" not in other.headers
+    account = first.json()["items"][0]["account"]["id"]
+    assert whole.bank.admin.get(f"/accounts/{account}")["balance"] == "5.00"

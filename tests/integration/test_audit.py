@@ -22,9 +22,9 @@ from services.audit.service import open_service
 from services.audit.settings import settings_from
 from services.audit.store import Store
 from shared.audit_chain.canonical import Entry
-from shared.audit_chain.chain import Tip, body_of, extend
+from shared.audit_chain.chain import Row, Tip, body_of, extend
 from shared.audit_chain.stream import STREAM, open_stream
-from shared.audit_chain.views import LogViews
+from shared.audit_chain.views import LogViews, row_of
 from shared.audit_chain.walk import LogStatus, verify
 from shared.contracts.base import Message
 from shared.contracts.fraud import Verdict
@@ -321,7 +321,7 @@ async def test_neither_the_service_nor_the_owner_can_edit_the_log(
     text = statement.format(table=f"audit_logs_{datetime.now(UTC):%Y_%m}" if table == "this_month" else table)
     with pytest.raises(SchemaOutOfStep, match="permission denied"):
         await databases[0].fetch(text)
-    with pytest.raises(SchemaOutOfStep, match="append-only"):
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="append-only"):
         await owner.fetch(text)
 
 
@@ -347,8 +347,31 @@ async def test_a_partition_that_is_missing_is_made_with_its_guards_and_only_then
         assert await inside.fetchval("SELECT audit.ensure_partitions()") == 0
         await inside.fetch(f"DROP TABLE audit.{furthest}")
         assert await inside.fetchval("SELECT audit.ensure_partitions()") == 1
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+        with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="append-only"):
             await inside.fetch(f"TRUNCATE audit.{furthest}")
+
+
+async def test_a_store_sees_to_its_partitions_before_it_writes_first(owner: Database) -> None:
+    """And then not again before the month is another."""
+    furthest = f"audit.{months_ahead()[-1]}"
+    async with undone(owner) as inside:
+        store = Store(inside)
+        await inside.fetch(f"DROP TABLE {furthest}")
+        await store.record(entries(events(1)))
+        assert await inside.fetchval("SELECT to_regclass($1)", furthest)
+        await inside.fetch(f"DROP TABLE {furthest}")
+        await store.record(entries(events(1)))
+        assert not await inside.fetchval("SELECT to_regclass($1)", furthest)
+
+
+def test_a_row_whose_details_nobody_recorded_is_there_and_cannot_be_read() -> None:
+    """`jsonb` nests deeper than what is ever written; the walk calls such a row broken, and does not fall over it."""
+    entry = entry_of(settled())
+    deep = entry._replace(details=msgspec.Raw(b"[" * 5_000 + b"]" * 5_000))
+    good: Any = (7, NOON, b"", *entry)
+    bad: Any = (7, NOON, b"", *deep)
+    assert row_of(good) == Row(7, NOON, b"", entry)
+    assert row_of(bad) == Row(7, NOON, b"", None)
 
 
 async def test_the_worker_records_every_type_once_and_parks_what_no_row_may_say(

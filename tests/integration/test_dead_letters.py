@@ -13,7 +13,7 @@ import pytest
 from shared.contracts.base import Message
 from shared.contracts.envelope import encode_item, seal
 from shared.contracts.transfer import Status
-from shared.database import Database, open_database
+from shared.database import open_database
 from shared.messaging.consumer import letter_of
 from shared.messaging.dead_letters import DeadLetters, Letter
 from tests.integration.conftest import Whole
@@ -253,22 +253,3 @@ async def test_open_letters_are_a_metric(whole: Whole, admin: Session) -> None:
 
     await eventually(counted, timeout_s=30)
     assert admin.call("DELETE", f"/admin/dead-letters/{one}").status_code == 204
-
-
-async def test_a_letter_that_comes_back_after_its_replay_is_open_again(whole: Whole) -> None:
-    """It was carried, and then met the same end again: an operator has to know."""
-    letter = Letter(message_type="t", reason="poison", detail="first", origin="audit.x", item=f"{uuid4()}")
-    async with open_database(whole.stack.env["REMIT_AUDIT_POSTGRES_URL"], name="tests", schema="audit") as database:
-        letters = DeadLetters(database)
-        await letters.park([letter, letter])
-        await letters.resolve(letter.letter_id, "replayed", by=None)
-        await letters.park([letter])
-        row = await _letter_row(database, letter)
-        assert (row["resolution"], row["times_parked"]) == (None, 2)
-        await letters.resolve(letter.letter_id, "replayed", by=None, times_parked=1)
-        assert (await _letter_row(database, letter))["resolution"] is None
-        await letters.resolve(letter.letter_id, "discarded", by=None)
-
-
-async def _letter_row(database: Database, letter: Letter) -> Any:
-    return await database.fetchrow("SELECT * FROM dead_letters WHERE id = $1", letter.letter_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -240,6 +241,60 @@ async def test_the_windows_roll(store: Store, owner: Database, user: UUID) -> No
     assert (await verdict(store, user, 1)).verdict is Verdict.BLOCKED
     await age(owner, user, "1 minute")
     assert (await verdict(store, user, MAX_MINOR)).verdict is Verdict.APPROVED
+
+
+_KEPT = """
+    SELECT day_count, hour_count, (day_minor->>'USD')::bigint AS usd FROM fraud.windows WHERE user_id = $1
+"""
+_ADDED_UP = """
+    SELECT count(*) AS day_count, count(*) FILTER (WHERE decided_at > now.now - interval '1 hour') AS hour_count,
+           coalesce(sum(amount_minor) FILTER (WHERE released_at IS NULL), 0)::bigint AS usd
+      FROM fraud.decisions, (SELECT counted_at AS now FROM fraud.windows WHERE user_id = $1) AS now
+     WHERE user_id = $1 AND counted AND decided_at > now.now - interval '24 hours'
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_is_kept_of_a_window_is_what_its_decisions_add_up_to(
+    stores: list[Store], owner: Database, user: UUID, seed: int
+) -> None:
+    """Two workers, releases, late duplicates, time that goes by, in any order."""
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    asked, held = list[TransferRequested](), 0
+    for _ in range(60):
+        act = draw.choice(["ask", "ask", "ask", "again", "fail", "age"])
+        if act == "ask":
+            asked += (fresh := spending(user, draw.randint(1, 3), amount_minor=draw.randint(1, MAX_MINOR)))
+            await draw.choice(stores).screen(fresh)
+        elif act == "again" and asked:
+            await draw.choice(stores).screen(draw.sample(asked, min(2, len(asked))))
+        elif act == "fail" and asked:
+            await draw.choice(stores).release([failed(draw.choice(asked))])
+        elif act == "age":
+            await age(owner, user, draw.choice(["10 minutes", "1 hour", "9 hours"]))
+        if kept := await owner.fetchrow(_KEPT, user):
+            added_up = await owner.fetchrow(_ADDED_UP, user)
+            assert added_up is not None
+            assert (*kept[:2], kept["usd"] or 0) == tuple(added_up)
+            held += 1
+    assert held > 20
+
+
+async def test_what_another_release_decides_counts_too(store: Store, owner: Database, user: UUID) -> None:
+    """One that knows nothing of what is kept writes its decision alone; nobody is let past a limit by that."""
+    assert await verdicts(store, *spending(user, 4, amount_minor=MAX_MINOR)) == [Verdict.APPROVED] * 4
+    await owner.fetch(
+        """
+        INSERT INTO fraud.decisions (transfer_id, fingerprint, user_id, kind, verdict, policy, reasons, limits_version,
+                                     amount_minor, currency, counted, decided_at, payload, batch_id, place)
+        SELECT gen_random_uuid(), fingerprint, user_id, kind, verdict, policy, reasons, limits_version,
+               amount_minor, currency, counted, clock_timestamp(), payload, batch_id, place
+          FROM fraud.decisions WHERE user_id = $1 LIMIT 1
+        """,
+        user,
+    )
+    [reason] = (await verdict(store, user, 1)).reasons
+    assert (reason.code, reason.usage) == ("daily_amount_exceeded", "5000000.00")
 
 
 async def test_a_failed_transfer_gives_its_amount_back_once(store: Store, user: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Idempotency while things break: a call held open, a gateway killed, Redis wiped. A whole stack of its own."""
+"""Idempotency while things break: a call held open, a gateway killed, Redis wiped."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from deploy.local.stack import Stack
-from deploy.local.testing import temporary_stack
-from tests.e2e.conftest import bank_of
 from tests.support.bank import Session
+from tests.support.waiting import until
+from tests.support.whole import bank_of
 
 _WAIT_S = 30.0
 
@@ -64,36 +64,21 @@ class Pair:
             self.stack.signal("fraud", signal.SIGCONT)
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    """Waits for a fact."""
-    deadline = time.monotonic() + _WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def answered(send: Callable[[], httpx.Response]) -> httpx.Response:
     """What the call is answered once it is neither in progress nor unavailable, as a client would repeat it."""
-    deadline = time.monotonic() + _WAIT_S
-    while (answer := send()).status_code in {202, 409, 503}:
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.1)
-    return answer
+    return until(send, lambda answer: answer.status_code not in {202, 409, 503}, within_s=_WAIT_S)
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    with temporary_stack(settings={"REMIT_GATEWAY_IP_RATE_LIMIT": "off"}) as stack:
-        stack.start_servers()
-        stack.migrate()
-        stack.start_services()
-        stack.start_service("gateway", 2)
-        pair = Pair(stack)
-        yield pair
-        pair.pool.shutdown()
-        pair.redis.close()
-        pair.bank.close()
-        pair.other.close()
+def pair(whole_stack: Stack) -> Iterator[Pair]:
+    whole_stack.start_service("gateway", 2)
+    pair = Pair(whole_stack)
+    yield pair
+    pair.pool.shutdown()
+    pair.redis.close()
+    pair.bank.close()
+    pair.other.close()
+    whole_stack.stop_service("gateway", n=2)
 
 
 @pytest.mark.parametrize("via", [1, 2])
@@ -225,13 +210,9 @@ def test_a_call_whose_gateway_is_killed_is_taken_over(pair: Pair) -> None:
         pair.stack.stop_service("gateway", signal.SIGKILL, n=2)
         with pytest.raises(httpx.HTTPError):
             call.result(_WAIT_S)
-        begun = time.monotonic()
         answer = pair.send(key, to, wait_s=0)
         assert (answer.status_code, answer.json().get("code")) == (409, "request_in_progress")
-        while answer.status_code == 409:
-            assert time.monotonic() - begun < 10
-            time.sleep(0.1)
-            answer = pair.send(key, to, wait_s=0)
+        answer = until(lambda: pair.send(key, to, wait_s=0), lambda one: one.status_code != 409, within_s=10)
         assert (answer.status_code, answer.json()["status"]) == (202, "pending")
     ended = answered(lambda: pair.send(key, to))
     assert (ended.status_code, ended.json()["id"]) == (201, answer.json()["id"])
@@ -278,3 +259,23 @@ def test_a_token_that_was_given_back_stays_dead_when_redis_is_wiped(pair: Pair) 
     for _ in range(2):
         assert [session.call("GET", "/auth/me").status_code for session in (customer, other)] == [401, 401]
         pair.redis.flushall()
+
+
+def test_a_batch_is_told_again_in_the_same_bytes_when_redis_is_wiped(pair: Pair) -> None:
+    """Also what has no row: an item whose source does not exist was refused before it was published."""
+    to = pair.alice.open_account()
+    one = {"from_account_id": pair.source, "to_account_id": to, "amount": "1.00", "currency": "USD"}
+    body = {"transfers": [one, {**one, "from_account_id": str(uuid4())}, {**one, "amount": "999999.00"}]}
+    key = str(uuid4())
+
+    def send() -> httpx.Response:
+        return pair.bank.admin.call("POST", "/admin/transfers/batch", key=key, json=body)
+
+    first = answered(send)
+    assert [item["status_code"] for item in first.json()["items"]] == [201, 404, 422]
+    assert "Idempotent-Replayed" not in first.headers
+    pair.redis.flushall()
+    again = answered(send)
+    assert again.content == first.content
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert pair.alice.balance(to) == "1.00"

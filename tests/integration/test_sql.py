@@ -9,6 +9,7 @@ import pytest
 
 import shared.audit_chain.views
 import shared.messaging.dead_letters
+import shared.reporting.reporter
 from deploy.local.stack import Stack
 from shared.contracts import topology
 from shared.database import load_queries
@@ -18,8 +19,8 @@ _SERVICES = Path(__file__).resolve().parents[2] / "services"
 _OWN_SCHEMA = {service: schema for schema, service in SCHEMA_OWNERS.items()}
 
 
-# Of this file each statement is run in every schema that has dead letters.
-_IN_EVERY_SCHEMA = _SERVICES / "gateway" / "reads" / "dead_letters.sql"
+# Of these files each statement is run in every schema that has dead letters, or processes that report.
+_IN_SCHEMAS = {"dead_letters.sql": topology.CONSUMERS, "instances.sql": tuple(SCHEMA_OWNERS)}
 
 
 def _statements() -> list[tuple[str, str, str, str]]:
@@ -27,10 +28,13 @@ def _statements() -> list[tuple[str, str, str, str]]:
     found = []
     for path in sorted(_SERVICES.glob("*/**/*.sql")):
         service = path.relative_to(_SERVICES).parts[0]
-        schemas = topology.CONSUMERS if path == _IN_EVERY_SCHEMA else (_OWN_SCHEMA[service],)
+        schemas = _IN_SCHEMAS.get(path.name, ()) if path.parent.name == "reads" else ()
+        schemas = schemas or (_OWN_SCHEMA[service],)
         for name, text in load_queries(str(path), path.name):
             found += [(service, schema, f"{path.stem}.{name}", text) for schema in schemas]
     found += [("gateway", "audit", f"audit_chain.{name}", text) for name, text in shared.audit_chain.views.SQL]
+    for schema, service in SCHEMA_OWNERS.items():
+        found += [(service, schema, f"reporting.{name}", text) for name, text in shared.reporting.reporter.SQL]
     for service in topology.CONSUMERS:
         found += [(service, service, f"messaging.{name}", text) for name, text in shared.messaging.dead_letters.SQL]
     return found

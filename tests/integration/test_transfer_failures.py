@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 from functools import partial
 from uuid import UUID
@@ -22,6 +20,7 @@ from shared.ids import settlement_account_id
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.retry import carry
 from tests.support.builders import ALICE, account_command, screened
+from tests.support.databases import end_sessions
 from tests.support.waiting import eventually
 
 NAME = "remit_transfer under trial"
@@ -71,7 +70,7 @@ async def balances(owner: Database, *accounts: UUID) -> list[int]:
 
 
 async def test_a_backend_that_is_terminated_half_way_costs_one_retry(
-    database: Database, owner: Database, pair: tuple[UUID, UUID]
+    database: Database, owner: Database, pair: tuple[UUID, UUID], servers: Stack
 ) -> None:
     """Its transaction is rolled back whole; the retry, on a new connection, does it once."""
     a, b = pair
@@ -79,8 +78,7 @@ async def test_a_backend_that_is_terminated_half_way_costs_one_retry(
         await connection.execute("SELECT 1 FROM transfer.accounts WHERE id = $1 FOR UPDATE", b)
         settling = asyncio.create_task(settle(database, screened(from_account_id=a, to_account_id=b)))
         await eventually(partial(waits_for_a_lock, owner))
-        for row in await owner.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = $1", NAME):
-            os.kill(row["pid"], signal.SIGTERM)
+        end_sessions(servers.env["REMIT_TRANSFER_POSTGRES_URL"], application=NAME)
     settled = await settling
     assert (settled.status, settled.retry_count) == (Status.COMPLETED, 1)
     assert await balances(owner, a, b) == [9_000, 11_000]

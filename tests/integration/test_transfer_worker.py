@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aio_pika.abc import AbstractChannel
 from prometheus_client import REGISTRY
 
 from deploy.local.stack import Stack
@@ -23,6 +24,7 @@ from shared.contracts.gateway import Kind
 from shared.contracts.transfer import TransferRefused, TransferSettled
 from shared.database import Database
 from shared.ids import settlement_account_id
+from shared.messaging import consumer, stream
 from shared.messaging.connection import BrokerUnavailable
 from shared.messaging.publisher import Emission, Publisher
 from tests.support.broker import BrokerProbe
@@ -174,9 +176,9 @@ async def test_an_ack_for_a_lost_channel_is_never_sent(
             ended = await settle(store, items, retries=retries)
             if not closed.is_set():
                 closed.set()
-                channel = worker.consumers[0]._channel
-                assert channel is not None
-                await channel.close()
+                opened = worker.consumers[0]._stream
+                assert opened is not None
+                await opened.channel.close()
             return ended
 
         monkeypatch.setattr(Store, "settle", close_meanwhile)
@@ -337,3 +339,58 @@ def _retries() -> float:
 async def _execute(owner: Database, statement: str) -> None:
     async with owner.transaction() as connection:
         await connection.execute(statement)
+
+
+async def test_what_the_broker_wrongly_takes_for_delivered_comes_again(
+    settings: Settings, broker: BrokerProbe, owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channel stays open, the consumer is known, and a message is nowhere: the next stream of deliveries has it."""
+    lost: list[Any] = []
+
+    class Losing(asyncio.Queue[Any]):
+        def put_nowait(self, message: Any) -> None:
+            if b"lose me" in message.body and not lost:
+                lost.append(message)
+            else:
+                super().put_nowait(message)
+
+    init = stream.Stream.__init__
+
+    def losing(self: stream.Stream, channel: AbstractChannel) -> None:
+        init(self, channel)
+        self.inbox = Losing()
+
+    monkeypatch.setattr(stream.Stream, "__init__", losing)
+    monkeypatch.setattr(consumer, "_STREAM_S_MAX", 0.5)
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+        await broker.publish([screened(from_account_id=a, to_account_id=b, description="lose me")])
+        await told.at_least(1)
+    assert len(lost) == 1
+    assert await balance(owner, a) == 9_000
+
+
+async def test_one_stream_after_another_loses_and_repeats_nothing(
+    settings: Settings, broker: BrokerProbe, owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes over from the one before it under load; what that one had been given is carried first."""
+    monkeypatch.setattr(consumer, "_STREAM_S_MAX", 0.01)
+    opened = []
+    begin = stream.Stream._begin
+
+    async def counted(self: stream.Stream, queue: str, *how: int) -> None:
+        opened.append(queue)
+        await begin(self, queue, *how)
+
+    monkeypatch.setattr(stream.Stream, "_begin", counted)
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+        for _ in range(300):
+            await broker.publish([screened(from_account_id=a, to_account_id=b, amount_minor=10)])
+        await told.at_least(300)
+        await eventually(partial(is_empty, broker, "transfer.screened"))
+    assert await balance(owner, a) == 7_000
+    assert len(told.items) == 300
+    assert opened.count("transfer.screened") > 5

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from deploy.local.stack import Stack
 from remit.invariants import Status, check_all
+from tests.support import waiting
 from tests.support.bank import Bank, Session
 
 END_S = 60.0
@@ -17,10 +18,7 @@ _ASYNC = {"Prefer": "respond-async"}
 
 def until(fact: Callable[[], bool], *, within_s: float = END_S) -> None:
     """Returns once `fact` is true; fails if it is not in time."""
-    deadline = time.monotonic() + within_s
-    while not fact():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.1)
+    waiting.until(fact, within_s=within_s)
 
 
 def accepted(session: Session, source: str, to: str, count: int) -> list[str]:

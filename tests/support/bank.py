@@ -56,11 +56,18 @@ class Session:
         return self.call("POST", "/transfers/batch", key=key or str(uuid4()), json={"transfers": transfers})
 
 
+def _tell_of_failure(answer: httpx.Response) -> None:
+    """A test that fails shows why the gateway could not answer, not only that it could not."""
+    if answer.is_server_error:
+        answer.read()
+        print(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
+
+
 class Bank:
     """A running Remit and its operator."""
 
     def __init__(self, url: str, admin_email: str, admin_password: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=40)
+        self.client = httpx.Client(base_url=url, timeout=40, event_hooks={"response": [_tell_of_failure]})
         self.admin = self.login(admin_email, admin_password)
 
     def close(self) -> None:

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from shared.contracts import topology
 from shared.contracts.base import Message
 from shared.contracts.envelope import open_header, read_items, seal
+from tests.support.waiting import eventually
 
 
 class BrokerProbe:
@@ -82,8 +83,17 @@ class Heard:
             pass
         return self.items
 
+    async def message(self) -> AbstractIncomingMessage:
+        """The next one as it came; one that was sent without a confirm may be on its way still."""
+        found = await eventually(self._next)
+        assert found is not None
+        return found
+
+    async def _next(self) -> AbstractIncomingMessage | None:
+        return await self._queue.get(no_ack=True, fail=False)
+
     async def _take(self) -> bool:
-        message = await self._queue.get(no_ack=True, fail=False)
+        message = await self._next()
         if message is not None:
             self.items += read_items(open_header(message.body))
         return message is not None

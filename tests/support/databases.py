@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import psycopg
+
 from shared.database import Connection, Database, open_database
 from shared.settings import SCHEMA_OWNERS
 
@@ -15,6 +17,21 @@ async def several(url: str, *, schema: str, count: int = 4) -> AsyncIterator[lis
     async with AsyncExitStack() as stack:
         opening = (open_database(url, name=f"test {n}", schema=schema) for n in range(count))
         yield [await stack.enter_async_context(database) for database in opening]
+
+
+def end_sessions(url: str, *, application: str = "%") -> None:
+    """Ends the other sessions of this address's role, as a failover or an operator would.
+
+    Asked of the server by the role itself: the pid of a session says nothing where the server has pids of its own.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE usename = current_user AND application_name LIKE %s AND pid <> pg_backend_pid()
+            """,
+            (application,),
+        )
 
 
 class Inside(Database):

@@ -21,6 +21,7 @@ from shared.contracts.gateway import Kind, OpenAccount, TransferRequested
 from shared.contracts.transfer import AccountChanged, Status, TransferSettled
 from shared.database import open_database
 from shared.ids import settlement_account_id
+from shared.settings import Environment, postgres_url
 from tests.support.builders import ALICE, account_command, requested
 
 
@@ -81,15 +82,22 @@ def deposit(account_id: UUID, amount_minor: int, **changes: Any) -> TransferRequ
 @asynccontextmanager
 async def in_process(servers: Stack) -> AsyncIterator[Services]:
     """The stores, each as its own service's role."""
+    async with stores({**servers.service_settings("fraud"), **servers.env}) as services:
+        yield services
+
+
+@asynccontextmanager
+async def stores(environment: Environment) -> AsyncIterator[Services]:
+    """The same for the database that these settings name."""
     async with AsyncExitStack() as stack:
         opened = {
             schema: await stack.enter_async_context(
-                open_database(servers.env[f"REMIT_{schema.upper()}_POSTGRES_URL"], name="tests", schema=schema)
+                open_database(postgres_url(environment, schema), name="tests", schema=schema)
             )
             for schema in ("fraud", "transfer", "ledger", "audit")
         }
         yield Services(
-            fraud=FraudStore(opened["fraud"], fraud_settings(servers.service_settings("fraud")).limits),
+            fraud=FraudStore(opened["fraud"], fraud_settings(environment).limits),
             transfer=TransferStore(opened["transfer"]),
             ledger=LedgerStore(opened["ledger"]),
             audit=AuditStore(opened["audit"]),

@@ -184,3 +184,9 @@ def test_a_chain_written_anew_disagrees_with_what_vouches_for_it(
 
 def test_a_walk_may_begin_in_the_middle() -> None:
     assert follow(Tip(3, CHAIN[2].hash), 6, CHAIN[3:], EVENT_IDS, {}) == Tip(6, CHAIN[5].hash)
+
+
+@pytest.mark.parametrize("text", ["{", "", "[" * 100_000])
+def test_details_that_are_no_json_were_never_recorded(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        stored_details(text)

@@ -213,3 +213,15 @@ def test_what_a_client_sent_is_bounded_and_storable() -> None:
     assert [len(text or "") for text in texts] == [128, 64, 512, 255, 1_000]
     assert all(text is not None and "\x00" not in text and text.endswith("…") for text in texts)
     assert entry_of(activity(context=Context(request_id="r"))).user_agent is None
+
+
+@pytest.mark.parametrize(("operation", "action"), [("hide_transfer", "DELETE"), ("restore_transfer", "RESTORE")])
+def test_hiding_and_showing_a_transfer_is_told_of_the_transfer(operation: str, action: str) -> None:
+    entry = entry_of(changed(operation, account_id=None, transfer_id=TRANSFER))
+    assert (entry.action, entry.resource_type, entry.resource_id) == (action, "transaction", str(TRANSFER))
+
+
+def test_an_accounts_name_is_bounded_like_every_other_text() -> None:
+    named = msgspec.structs.replace(ACCOUNT, name="x" * 300)
+    entry = entry_of(changed("rename", account=named))
+    assert json.loads(bytes(entry.details))["name"] == "x" * 254 + "…"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 
 import msgspec
 import pytest
+import yaml
 
-from shared.contracts import topology
+from remit.commands.definitions import broker_definitions
+from shared.contracts import asyncapi, paper, topology
 from shared.contracts.envelope import (
     MESSAGES,
     Unreadable,
@@ -26,10 +30,43 @@ from tests.support.builders import account_command, dead_letter_command, request
 SAMPLES = (requested(metadata=msgspec.Raw(b'{"a":1}')), screened(), settled(), account_command(), dead_letter_command())
 
 
+def test_a_service_whose_address_carries_a_password_gets_that_one_and_the_others_the_derived() -> None:
+    """`remit migrate` and the file that the broker boots from make the users that the services' addresses name."""
+    given = {"REMIT_AMQP_URL": "amqp://admin:s3cret@broker/", "REMIT_FRAUD_AMQP_URL": "amqp://remit_fraud:own@broker/"}
+    found = {user["name"]: user["password_hash"] for user in broker_definitions(given)["users"]}
+    derived = {user["name"]: user["password_hash"] for user in topology.definitions("admin", "s3cret")["users"]}
+    assert {name for name in derived if found[name] != derived[name]} == {"remit_fraud"}
+    salted = base64.b64decode(found["remit_fraud"])
+    assert salted[4:] == hashlib.sha256(salted[:4] + b"own").digest()
+
+
 def test_the_exported_schemas_are_those_of_the_code() -> None:
     """A changed field shows here first. If the change is meant and compatible: `make schemas`."""
     exported = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
     assert exported == dict(schemas())
+
+
+def test_the_asyncapi_document_is_that_of_the_code() -> None:
+    """A new queue or message shows here first. If it is meant: `make contracts`."""
+    assert paper.FILE.read_text(encoding="utf-8") == paper.text()
+
+
+def test_the_asyncapi_file_says_in_yaml_what_the_code_says() -> None:
+    assert yaml.safe_load(paper.text()) == asyncapi.document()
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
+    document = asyncapi.document()
+    references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
+    assert references
+    for reference in references:
+        file, _, path = reference.partition("#")
+        if file:
+            assert (paper.FILE.parent / file).is_file(), reference
+            continue
+        node = document
+        for part in path.strip("/").split("/"):
+            node = node[part]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.TYPE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from services.gateway.domain.audit_log import COLUMNS, AuditRow, cell, csv_header, csv_lines, ndjson
-from services.gateway.domain.fraud_stats import Checks, fraud_stats
+from services.gateway.domain.fraud_stats import Checks, UserStats, fraud_stats
 from services.gateway.identity.callers import refusal
 from services.gateway.reads.audit_log import AuditFilter, conditions
 from shared.contracts.base import Context
@@ -87,7 +87,8 @@ def test_only_what_is_asked_for_becomes_a_predicate(chosen: dict[str, Any], text
 
 
 def checks(day: int, verdict: str, currency: str, count: int, amount_minor: int) -> Checks:
-    return Checks(day=date(2026, 1, day), verdict=verdict, currency=currency, checks=count, amount_minor=amount_minor)
+    at = datetime(2026, 1, day, tzinfo=UTC)
+    return Checks(at=at, verdict=verdict, currency=currency, checks=count, amount_minor=amount_minor)
 
 
 def test_checks_are_summed_by_verdict_by_day_and_never_over_currencies() -> None:
@@ -141,3 +142,38 @@ def test_a_refused_operators_call_is_told_with_what_it_was_about(path: str, reso
     )
     assert told.details is not None
     assert bytes(told.details["path"]) == f'"/api/v1/admin/{path}"'.encode()
+
+
+def test_days_and_currencies_are_told_in_their_order_whatever_the_order_of_the_groups() -> None:
+    def group(day: int, currency: str) -> Checks:
+        return checks(day, "approved", currency, 1, 100)
+
+    stats = fraud_stats([group(9, "USD"), group(3, "EUR"), group(17, "CHF"), group(1, "USD"), group(25, "BHD")], {})
+    assert [day.date.day for day in stats.by_day] == [1, 3, 9, 17, 25]
+    assert list(stats.approved_amount) == ["BHD", "CHF", "EUR", "USD"]
+
+
+def test_hours_add_up_to_their_days_and_are_told_only_where_groups_are_of_hours() -> None:
+    def group(hour: int, verdict: str) -> Checks:
+        at = datetime(2026, 1, 2 + hour // 24, hour % 24, tzinfo=UTC)
+        return Checks(at=at, verdict=verdict, currency="USD", checks=1, amount_minor=100)
+
+    groups = [group(30, "blocked"), group(9, "approved"), group(9, "blocked"), group(23, "approved")]
+    found = fraud_stats(groups, {}, is_hourly=True)
+    assert found.by_hour is not None
+    assert [(hour.at.day, hour.at.hour, hour.total_checks, hour.approved, hour.blocked) for hour in found.by_hour] == [
+        (2, 9, 2, 1, 1),
+        (2, 23, 1, 1, 0),
+        (3, 6, 1, 0, 1),
+    ]
+    assert [(day.date.day, day.total_checks) for day in found.by_day] == [(2, 3), (3, 1)]
+    assert fraud_stats(groups, {}).by_hour is None
+
+
+def test_users_are_told_by_how_often_they_were_blocked() -> None:
+    def user(n: int, blocked: int) -> UserStats:
+        return UserStats(user_id=UUID(int=n), blocked=blocked, last_blocked_at=NOON, by_reason={"b": 1, "a": 2})
+
+    found = fraud_stats([], {}, [user(3, 1), user(2, 5), user(1, 1)])
+    assert [one.user_id.int for one in found.by_user] == [2, 1, 3]
+    assert list(found.by_user[0].by_reason) == ["a", "b"]

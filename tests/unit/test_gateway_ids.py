@@ -75,3 +75,51 @@ def test_a_key_means_something_else_for_every_caller_operation_and_place() -> No
         ids.batch_id(CALLER, ids.TRANSFERS, "k"),
     ]
     assert len(set(made)) == len(made)
+
+
+def test_the_operations_never_change_their_names() -> None:
+    """Each is part of every id that was made under it."""
+    made = (
+        ids.TRANSFERS,
+        ids.TRANSFERS_BATCH,
+        ids.DEPOSITS,
+        ids.WITHDRAWALS,
+        ids.ADMIN_TRANSFERS_BATCH,
+        ids.ADMIN_ACCOUNTS_BATCH,
+        ids.ACCOUNTS,
+    )
+    assert made == (
+        "transfers",
+        "transfers.batch",
+        "deposits",
+        "withdrawals",
+        "admin.transfers.batch",
+        "admin.accounts.batch",
+        "accounts",
+    )
+
+
+def test_the_items_of_a_batch_open_accounts_of_their_own() -> None:
+    opened = {ids.account_id(CALLER, ids.ADMIN_ACCOUNTS_BATCH, "k", index) for index in (None, 0, 1)}
+    assert len(opened) == 3
+    assert str(ids.account_id(CALLER, ids.ADMIN_ACCOUNTS_BATCH, "k", 1)) == "b977b6ea-d880-5ec7-acd1-2130520b2b1a"
+
+
+def test_the_fingerprint_of_a_command_never_changes_and_tells_where_its_parts_end() -> None:
+    assert (
+        ids.fingerprint_of("open", ["a", "b"]) == "v1:1af84d28243ec59648f24dbfa85b2df5e4bba89d619ebf222e166bd25e8e43c3"
+    )
+    made = [
+        ids.fingerprint_of(*parts)
+        for parts in (("ab", "c"), ("a", "bc"), ("abc",), (["ab", "c"],), (["a", "bc"],), (["abc"],))
+    ]
+    assert len(set(made)) == len(made)
+
+
+def test_fingerprints_of_what_is_absent_and_what_is_empty_never_change() -> None:
+    absent = msgspec.structs.replace(ORDER, description=None, metadata=None)
+    empty = msgspec.structs.replace(ORDER, description="", metadata=b"")
+    assert (ids.fingerprint(absent), ids.fingerprint(empty)) == (
+        "v1:aa79f88093f82546a3886453ac47270d093530f3e34c107a724b4947aaebb235",
+        "v1:580013bcad5485a3bed60963e815ad12a4fe458e1d1f2ca4db3ae6af4da3d8df",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from services.gateway.domain import parsing, requests
 from services.gateway.domain.parsing import Invalid
 from services.gateway.errors import FieldError, ValidationFailed
+from shared.contracts.gateway import Kind
+from shared.ids import settlement_account_id
 
 ANY_ID = UUID(int=7)
 
@@ -147,3 +150,70 @@ def test_all_wrong_items_of_a_batch_are_named_by_their_index() -> None:
         ("transfers[3].amount", 3),
     ]
     assert all(isinstance(error, FieldError) for error in caught.value.errors)
+
+
+def test_what_is_read_is_given_back_without_white_space_around_it() -> None:
+    assert parsing.visible("  Main \t", "name") == "Main"
+    assert parsing.email(" a.b+c@example.org ") == "a.b+c@example.org"
+    assert parsing.email("e\u0301@example.org") == "\u00e9@example.org", "one spelling of one address"
+    assert parsing.email("a@[192.0.2.1]") == "a@[192.0.2.1]"
+    assert parsing.currency("EUR") == "EUR"
+    assert parsing.checked(lambda: 1, lambda: "two") == (1, "two")
+    assert parsing.each("numbers", [1, 2], lambda number: number + 1) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("parse", "field"),
+    [
+        (lambda: parsing.email("nobody"), "email"),
+        (lambda: parsing.email("a@b\0"), "email"),
+        (lambda: parsing.email("a\u200b@b"), "email"),
+        (lambda: parsing.visible(" ", "name"), "name"),
+        (lambda: parsing.description("\0"), "description"),
+        (lambda: parsing.opening_balance(raw('"x"'), "USD"), "opening_balance"),
+        (lambda: parsing.opening_balance(raw('"0.001"'), "USD"), "opening_balance"),
+        (lambda: parsing.metadata(raw('{"a":"\\u0000"}')), "metadata"),
+        (lambda: parsing.metadata(raw('{"\\u0000":1}')), "metadata"),
+        (lambda: parsing.metadata(raw('{"a":1e999}')), "metadata"),
+        (lambda: parsing.metadata(raw("[]")), "metadata"),
+    ],
+)
+def test_what_is_wrong_is_told_by_the_name_that_the_client_wrote(parse: Callable[[], object], field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse()
+    assert caught.value.error.field == field
+    assert str(caught.value) == caught.value.error.message
+
+
+def test_metadata_has_four_kibibytes_as_it_comes_and_as_it_is_kept() -> None:
+    fits = '{"a":"' + "x" * (4_096 - 8) + '"}'
+    assert len(fits) == parsing.METADATA_BYTES_MAX == 4_096
+    assert parsing.metadata(raw(fits)) == fits.encode()
+    for written in (fits.replace("x", "xx", 1), f"{fits} "):
+        with pytest.raises(Invalid, match="larger than 4096 bytes"):
+            parsing.metadata(raw(written))
+    # As it is kept, a number may be longer than it came; and an escape is shorter.
+    with pytest.raises(Invalid, match="larger than 4096 bytes"):
+        parsing.metadata(raw('{"a":[' + ",".join(["1e5"] * 1_000) + "]}"))
+    kept = '{"a":"' + "\\u007f" * 680 + '"}'
+    assert len(parsing.metadata(raw(kept)) or b"") < len(kept) <= 4_096
+
+
+def test_a_description_is_optional_and_kept() -> None:
+    assert (parsing.description(None), parsing.description(""), parsing.description("rent")) == (None, "", "rent")
+
+
+@pytest.mark.parametrize("kind", [Kind.DEPOSIT, Kind.WITHDRAWAL])
+def test_a_deposit_comes_from_the_settlement_account_and_a_withdrawal_goes_there(kind: Kind) -> None:
+    body = requests.OperatorTransfer(account_id=ANY_ID, amount=raw('"1.50"'), currency="EUR", description="cash")
+    outside = settlement_account_id("EUR")
+    between = (outside, ANY_ID) if kind is Kind.DEPOSIT else (ANY_ID, outside)
+    assert parsing.operator_order(kind, body) == parsing.Order(
+        kind=kind,
+        from_account_id=between[0],
+        to_account_id=between[1],
+        amount_minor=150,
+        currency="EUR",
+        description="cash",
+        metadata=None,
+    )

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from shared.ids import derive, event_id, settlement_account_id
+from shared.ids import derive, event_id, random_id, settlement_account_id
 
 
 def test_parts_do_not_run_into_each_other() -> None:
@@ -14,4 +14,10 @@ def test_ids_are_stable_across_releases() -> None:
     """A changed derivation would let every idempotency key of the past pay a second time."""
     assert derive("transfer", UUID(int=1), "transfers", "k") == UUID("185bb2b6-ef81-53ae-ac2a-8c4bd73de715")
     assert event_id(UUID(int=2), "transfer.settled") == UUID("cce55df9-a247-5b93-ba2d-1061415fe246")
+    assert event_id(UUID(int=2), "account.changed", "v1:00") == UUID("bd22eaf0-5182-5d33-a142-7de4a8648788")
     assert settlement_account_id("USD") == UUID("c3b94a5f-4432-5216-8df6-af630b49cff5")
+
+
+def test_an_id_that_says_nothing_is_another_each_time() -> None:
+    assert len({random_id() for _ in range(100)}) == 100
+    assert random_id().version == 4

@@ -72,10 +72,12 @@ ALL = {**POSTGRES, **REDIS, **AMQP}
     [
         ({}, set()),
         ({"REMIT_INFRA": "local"}, set()),
+        ({"REMIT_INFRA": "containers"}, set()),
         (POSTGRES, {"postgres"}),
         ({**REDIS, **AMQP}, {"redis", "rabbitmq"}),
         # An address says more than a preference.
         ({**POSTGRES, "REMIT_INFRA": "local"}, {"postgres"}),
+        ({**POSTGRES, "REMIT_INFRA": "containers"}, {"postgres"}),
         ({**ALL, "REMIT_INFRA": "external"}, {"postgres", "redis", "rabbitmq"}),
     ],
 )
@@ -86,7 +88,7 @@ def test_a_server_with_an_address_runs_elsewhere(caller: Mapping[str, str], else
 @pytest.mark.parametrize(
     ("caller", "told"),
     [
-        ({"REMIT_INFRA": "cloud"}, "external or local, not 'cloud'"),
+        ({"REMIT_INFRA": "cloud"}, "must be external, containers or local, not 'cloud'"),
         ({**POSTGRES, "REMIT_INFRA": "external"}, "REMIT_REDIS_URL and REMIT_AMQP_URL is not set"),
     ],
 )
@@ -189,14 +191,30 @@ def test_an_address_names_the_services_own_role_and_no_wider_secret(service: str
         ("REMIT_IDENTITY_POSTGRES_URL", {"gateway"}),
         ("REMIT_TRANSFER_READS_LEDGER_POSTGRES_URL", {"transfer"}),
         ("REMIT_LOG_LEVEL", set(SERVICES)),
+        ("REMIT_TRACES_ENDPOINT", set(SERVICES)),
         ("REMIT_FRAUD_OWNER_POSTGRES_URL", set()),
         ("REMIT_AMQP_MANAGEMENT_URL", set()),
     ],
 )
 def test_what_the_caller_says_reaches_whom_it_concerns(name: str, receivers: set[str]) -> None:
-    given = around(**{name: "as the caller said"})
-    reached = {service for service in SERVICES if service_settings(service, given).get(name) == "as the caller said"}
+    said = "postgresql://as:the@caller/said"
+    given = around(**{name: said})
+    reached = {service for service in SERVICES if service_settings(service, given).get(name) == said}
     assert reached == receivers
+
+
+@pytest.mark.parametrize(
+    ("service", "places"), [("ledger", {"there"}), ("fraud", {"db"}), ("gateway", {"db", "there"})]
+)
+def test_a_schema_is_where_the_caller_says_its_owner_is(service: str, places: set[str]) -> None:
+    """For its service and for all who read it, each as its own role with the password that derives there."""
+    there = "postgresql://remit:another@there/remit"
+    settings = service_settings(service, around(REMIT_LEDGER_OWNER_POSTGRES_URL=there))
+    found = {urlsplit(value) for name, value in settings.items() if name.endswith("_POSTGRES_URL")}
+    assert {parts.hostname for parts in found} == places
+    for parts in found:
+        secret = "another" if parts.hostname == "there" else OWNER
+        assert (parts.username, parts.password) == (role_of(service), role_password(secret, role_of(service)))
 
 
 def test_with_these_settings_every_service_can_start() -> None:
@@ -261,6 +279,17 @@ def test_a_port_that_is_forgotten_may_go_to_another(tmp_path: Path) -> None:
     assert ports.choose("two", first=port) != port
     ports.forget(["one", "never chosen"])
     assert ports.choose("three", first=port) == port
+
+
+def test_a_port_is_chosen_by_one_stack_alone_before_anybody_listens_there(tmp_path: Path) -> None:
+    """Two that start side by side; and one whose server is down for a moment keeps its address."""
+    one, other = Ports(tmp_path / "one"), Ports(tmp_path / "other")
+    port = one.choose("gateway")
+    assert other.choose("gateway", first=port) > port
+    one.forget(["gateway"])
+    assert other.choose("postgres", first=port) == port
+    del other
+    assert one.choose("gateway", first=port) == port
 
 
 def write_ports(path: Path, chosen: Mapping[str, int]) -> None:

@@ -70,8 +70,8 @@ def test_postings_that_do_not_explain_the_transfer_are_a_difference(changes: dic
     item = completed(**changes)
     with pytest.raises(PostingsInconsistent):
         entries_of(item)
-    bookings, [difference] = bookings_of([completed(), item])
-    assert len(bookings) == 1
+    bookings, [difference] = bookings_of([completed(), item, settled()])
+    assert len(bookings) == 2, "those beside it are booked"
     assert difference.settled is item
 
 

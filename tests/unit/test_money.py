@@ -1,5 +1,6 @@
 """Amounts are exact or refused."""
 
+from collections import Counter
 from decimal import Decimal
 
 import pytest
@@ -35,10 +36,13 @@ def test_an_amount_becomes_exact_minor_units(amount: str, currency: str, minor: 
         ("-0.01", "USD"),
         ("0.001", "USD"),
         ("12.345", "USD"),
+        ("12.3401", "USD"),
+        ("12.3410", "USD"),
         ("0.1", "JPY"),
         ("1.2345", "BHD"),
         ("92233720368547758.08", "USD"),
         ("1e400", "USD"),
+        ("1e999999", "USD"),
         ("1e-400", "USD"),
         ("9" * 40, "USD"),
         ("NaN", "USD"),
@@ -68,3 +72,38 @@ def test_text_and_minor_units_are_each_others_inverse(minor: int, currency: str)
 )
 def test_text_has_all_decimals_of_the_currency(minor: int, currency: str, text: str) -> None:
     assert to_text(minor, currency) == text
+
+
+def test_the_currencies_and_their_decimals_are_those_of_the_standard() -> None:
+    """ISO 4217, list one, without funds, metals, testing and "no currency"."""
+    assert Counter(EXPONENTS.values()) == {0: 16, 2: 132, 3: 7}
+    three = {code for code, decimals in EXPONENTS.items() if decimals == 3}
+    assert three == {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
+    assert all(len(code) == 3 and code.isalpha() and code.isupper() for code in EXPONENTS)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0", "the amount must be above zero"),
+        ("-1", "the amount must be above zero"),
+        ("Infinity", "the amount must be above zero"),
+        ("1e19", "the amount is too large"),
+        ("1e18", "the amount is too large"),
+        ("92233720368547758.08", "the amount is too large"),
+        ("0.001", "USD has 2 decimals"),
+        ("1e-400", "USD has 2 decimals"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(amount: str, text: str) -> None:
+    with pytest.raises(AmountInvalid, match=f"^{text}$"):
+        to_minor(Decimal(amount), "USD")
+
+
+def test_the_largest_amount_of_every_number_of_decimals_is_what_a_bigint_holds() -> None:
+    for currency in ("JPY", "USD", "BHD"):
+        largest = Decimal(MAX_MINOR).scaleb(-EXPONENTS[currency])
+        assert to_minor(largest, currency) == MAX_MINOR
+        with pytest.raises(AmountInvalid):
+            to_minor(Decimal(MAX_MINOR + 1).scaleb(-EXPONENTS[currency]), currency)
+    assert MAX_MINOR == 9_223_372_036_854_775_807

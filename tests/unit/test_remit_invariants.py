@@ -144,3 +144,8 @@ def test_the_lag_is_a_setting(text: str, lag_s: float) -> None:
 def test_a_wrong_lag_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="REMIT_LEDGER_MAX_LAG_S"):
         max_lag_s({"REMIT_LEDGER_MAX_LAG_S": text})
+
+
+def test_the_words_of_a_result_are_those_that_scripts_read() -> None:
+    assert [status.value for status in Status] == ["ok", "catching_up", "breach"]
+    assert judged("n", "f", ()).status is Status.OK

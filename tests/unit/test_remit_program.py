@@ -28,6 +28,25 @@ def test_the_environment_wins_over_the_file_and_an_empty_value_is_unset(tmp_path
     assert settings.local == tmp_path / ".local"
 
 
+def test_the_file_of_one_deployment_says_nothing_of_another(tmp_path: Path) -> None:
+    """Its operator's password is not sent to another address; that of the containers is looked for beside it."""
+    (tmp_path / ".local").mkdir()
+    own = "REMIT_API_URL=http://127.0.0.1:1\nREMIT_GATEWAY_ADMIN_PASSWORD=own\n"
+    (tmp_path / ".local" / "env").write_text(own, encoding="utf-8")
+    containers = "REMIT_GATEWAY_ADMIN_PASSWORD=containers\nREMIT_POSTGRES_OWNER_PASSWORD=secret\n"
+    (tmp_path / ".env").write_text(containers, encoding="utf-8")
+    same = environment.load({}, tmp_path, "http://127.0.0.1:1/").environment
+    other = environment.load({}, tmp_path, "http://127.0.0.1:2").environment
+    assert same["REMIT_GATEWAY_ADMIN_PASSWORD"] == "own"
+    assert other == {"REMIT_GATEWAY_ADMIN_PASSWORD": "containers", "REMIT_API_URL": "http://127.0.0.1:2"}
+
+
+def test_a_login_that_is_set_wins_over_every_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REMIT_GATEWAY_ADMIN_PASSWORD=containers\n", encoding="utf-8")
+    found = environment.load({"REMIT_GATEWAY_ADMIN_PASSWORD": "set"}, tmp_path, "http://127.0.0.1:2").environment
+    assert found["REMIT_GATEWAY_ADMIN_PASSWORD"] == "set"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

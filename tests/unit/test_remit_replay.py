@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from remit.amounts import minor_of
-from remit.client import Account, BatchItem, NewAccount, NewTransfer, Problem, Transfer
+from remit.client import Account, BatchItem, NewAccount, NewTransfer, Problem, Reason, Transfer
 from remit.errors import CommandError
 from remit.replay.checkpoint import Checkpoint, Tally, identity, state_folder
 from remit.replay.figures import Expected, Figures, balances_sha256, differences, read_expected
@@ -102,7 +103,7 @@ def refused(code: str, *, failure_reason: str | None = None, reasons: Sequence[s
         code=code,
         transfer_id="t",
         failure_reason=failure_reason,
-        reasons=[{"code": reason} for reason in reasons],
+        reasons=[Reason(code=reason) for reason in reasons],
     )
     return BatchItem(index=0, status_code=422, problem=said)
 
@@ -134,11 +135,12 @@ class Bank:
 
     async def open_accounts(self, accounts: Sequence[NewAccount]) -> Sequence[BatchItem]:
         for account in accounts:
-            if account.idempotency_key not in self.balances:
-                self.balances[account.idempotency_key] = minor_of(account.opening_balance or "0", account.currency)
-                self.currencies[account.idempotency_key] = account.currency
+            key = account.idempotency_key or ""
+            if key not in self.balances:
+                self.balances[key] = minor_of(str(account.opening_balance or 0), account.currency)
+                self.currencies[key] = account.currency
         return [
-            BatchItem(index=place, status_code=201, account=self._account(account.idempotency_key))
+            BatchItem(index=place, status_code=201, account=self._account(account.idempotency_key or ""))
             for place, account in enumerate(accounts)
         ]
 
@@ -162,7 +164,7 @@ class Bank:
 
     def _end(self, transfer: NewTransfer) -> BatchItem:
         source, destination = transfer.from_account_id, transfer.to_account_id
-        amount = minor_of(transfer.amount, transfer.currency)
+        amount = minor_of(str(transfer.amount), transfer.currency)
         if source == destination:
             return refused("same_account", failure_reason="same_account")
         if not self.currencies[source] == self.currencies[destination] == transfer.currency:
@@ -177,7 +179,7 @@ class Bank:
             status="completed",
             from_account_id=source,
             to_account_id=destination,
-            amount=transfer.amount,
+            amount=str(transfer.amount),
             currency=transfer.currency,
         )
         return BatchItem(index=0, status_code=201, transfer=done)
@@ -191,7 +193,7 @@ class Bank:
             currency=currency,
             balance=to_text(self.balances[account_id], currency),
             account_seq=0,
-            created_at="2026-01-01T00:00:00Z",
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
 
 

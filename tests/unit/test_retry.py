@@ -45,6 +45,7 @@ class Desk:
 
     def handler(self) -> Handler[TransferRefused]:
         return Handler(
+            name="work",
             work=self.work,
             give_up=self.give_up,
             is_transient=lambda error: isinstance(error, TransientError),
@@ -66,6 +67,23 @@ async def test_one_attempt_and_three_retries_then_the_bad_item_is_found_by_bisec
     assert sorted(desk.carried) == [1, 2, 4, 5]
     assert desk.given_up == [(3, "TransientError", 3)]
     assert [event.event_id for event in emission.events] == [item(number).event_id for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+async def test_what_fails_only_until_the_database_answers_again_is_carried(size: int) -> None:
+    """As when the answers to four COMMITs are lost, and the probe's is not."""
+    answers = iter([TransientError()] * 4)
+    desk = Desk(lambda *_: next(answers, None))
+    await carry(desk.handler(), [item(number) for number in range(size)])
+    assert desk.carried == list(range(size))
+    assert desk.given_up == []
+
+
+async def test_an_item_alone_is_given_up_when_it_fails_beside_a_database_that_answers() -> None:
+    desk = Desk(lambda *_: TransientError())
+    await carry(desk.handler(), [item(1)])
+    assert desk.tries == [([1], retries) for retries in (0, 1, 2, 3, 3)]
+    assert desk.given_up == [(1, "TransientError", 3)]
 
 
 async def test_an_unknown_error_is_not_retried_but_bisected() -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.transfer import domain
-from services.transfer.domain import Account, Book
+from services.transfer.domain import Account, Book, CommandResult
 from shared.contracts.fraud import Verdict
 from shared.contracts.gateway import Kind
 from shared.contracts.transfer import AccountKind, AccountState, CommandOutcome, FailureReason, Status
 from shared.money import MAX_MINOR
-from tests.support.builders import ALICE, BOB, NOON, screened
+from tests.support.builders import ALICE, BOB, NOON, instruction, screened
 
 A, B, CLOSED, EURO, FULL = (UUID(int=number) for number in range(1, 6))
 SETTLEMENT = UUID(int=99)
@@ -180,9 +181,99 @@ def test_a_rename_raises_the_version_and_leaves_the_position() -> None:
     assert (result.account.name, result.account.version, result.account.account_seq) == ("Savings", 5, 3)
 
 
+@pytest.mark.parametrize("existing", [None, state(is_deleted=True), state(owner_id=BOB), state(owner_id=None)])
+def test_renaming_needs_an_open_account_of_the_owner(existing: AccountState | None) -> None:
+    result = domain.renamed(existing, owner_id=ALICE, name="Savings", now=NOON)
+    assert result == CommandResult(CommandOutcome.ACCOUNT_NOT_FOUND)
+
+
+def test_a_closed_account_is_hidden_and_an_account_that_is_restored_is_open_again() -> None:
+    closed = domain.closed(state(), owner_id=ALICE, now=NOON)
+    assert closed.account == state(is_deleted=True, version=5)
+    restored = domain.restored(closed.account, owner_id=ALICE, now=NOON)
+    assert restored == CommandResult(CommandOutcome.APPLIED, state(version=6), writes=True)
+
+
 def test_restoring_an_open_account_changes_nothing() -> None:
     result = domain.restored(state(), owner_id=None, now=NOON)
-    assert (result.outcome, result.writes) == (CommandOutcome.APPLIED, False)
+    assert result == CommandResult(CommandOutcome.APPLIED, state())
+
+
+@pytest.mark.parametrize(
+    "existing", [None, state(is_deleted=True, owner_id=BOB), state(is_deleted=True, owner_id=None)]
+)
+def test_restoring_needs_an_account_of_the_owner(existing: AccountState | None) -> None:
+    result = domain.restored(existing, owner_id=ALICE, now=NOON)
+    assert result == CommandResult(CommandOutcome.ACCOUNT_NOT_FOUND)
+
+
+def opened(existing: AccountState | None) -> CommandResult:
+    return domain.opened(account_id=A, owner_id=ALICE, name="Main", currency="USD", existing=existing, now=NOON)
+
+
+def test_a_new_account_begins_at_zero_and_a_key_used_before_opens_none() -> None:
+    account = state(balance_minor=0, account_seq=0, version=1)
+    assert opened(None) == CommandResult(CommandOutcome.APPLIED, account, writes=True)
+    assert opened(state()) == CommandResult(CommandOutcome.IDEMPOTENCY_KEY_REUSED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({}, ()),
+        ({"from_account_id": EURO}, ("from_account_id",)),
+        ({"to_account_id": EURO}, ("to_account_id",)),
+        ({"amount_minor": 1_001}, ("amount",)),
+        ({"currency": "EUR"}, ("currency",)),
+        ({"description": "rent"}, ("description",)),
+        ({"metadata": msgspec.Raw(b'{"a":1}')}, ("metadata",)),
+        ({"metadata": msgspec.Raw(b""), "amount_minor": 1, "currency": "JPY"}, ("amount", "currency")),
+        # Who asked, when and under which id is no field of the request.
+        ({"transfer_id": uuid4(), "caller_id": BOB, "owner_id": BOB}, ()),
+    ],
+)
+def test_fields_that_differ_have_the_names_that_clients_know(changes: dict[str, Any], fields: tuple[str, ...]) -> None:
+    first = instruction(from_account_id=A, to_account_id=B)
+    other = instruction(**{"from_account_id": A, "to_account_id": B, **changes})
+    assert domain.differing_fields(first, other) == domain.differing_fields(other, first) == fields
+
+
+def test_what_is_a_bug_is_never_a_posting() -> None:
+    """A customer's balance below zero, and an account that was not locked: the decision stops the whole batch."""
+    held = book()
+    with pytest.raises(AssertionError, match=f"account {A} would be overdrawn"):
+        held.post(account(A), -5_001)
+    assert held.changed == []
+    with pytest.raises(AssertionError, match="was not locked"):
+        domain._known(held, uuid4())
+
+
+def test_accounts_that_moved_are_written_in_id_order() -> None:
+    """The order of the locks, in whatever order the transfers came."""
+    held = book()
+    back = screened(from_account_id=A, to_account_id=B)
+    for item in (screened(from_account_id=FULL, to_account_id=B, owner_id=BOB), back):
+        domain.settle(held, [item], now=NOON, retries=0)
+    assert [changed.account_id for changed in held.changed] == [A, B, FULL]
+
+
+@pytest.mark.parametrize(
+    ("balance_minor", "kind", "reason"),
+    [
+        (10 - MAX_MINOR, Kind.DEPOSIT, None),
+        (9 - MAX_MINOR, Kind.DEPOSIT, FailureReason.BALANCE_LIMIT),
+        (MAX_MINOR - 10, Kind.WITHDRAWAL, None),
+        (MAX_MINOR - 9, Kind.WITHDRAWAL, FailureReason.BALANCE_LIMIT),
+    ],
+)
+def test_no_balance_leaves_what_a_bigint_holds_on_either_side(
+    balance_minor: int, kind: Kind, reason: FailureReason | None
+) -> None:
+    world = account(SETTLEMENT, None, balance_minor, kind=AccountKind.SETTLEMENT)
+    between = (SETTLEMENT, A) if kind is Kind.DEPOSIT else (A, SETTLEMENT)
+    item = screened(kind=kind, from_account_id=between[0], to_account_id=between[1], amount_minor=10)
+    [ended] = domain.settle(Book([account(A), world]), [item], now=NOON, retries=0)
+    assert ended.failure_reason == reason
 
 
 @pytest.mark.parametrize(

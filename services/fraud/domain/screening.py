@@ -12,6 +12,14 @@ from services.fraud.domain.limits import Limits
 from services.fraud.errors import AmountImpossible
 from shared.money import to_text
 
+# The limits by name, in the order in which they are told.
+CODES = (
+    "amount_below_minimum",
+    "amount_above_maximum",
+    "daily_amount_exceeded",
+    "hourly_count_exceeded",
+    "daily_count_exceeded",
+)
 # What an operator moves in and out counts against no user's limits.
 OPERATOR_KINDS = frozenset({"deposit", "withdrawal"})
 

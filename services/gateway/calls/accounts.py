@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -63,12 +64,28 @@ class AccountCommands:
         if key is None:
             return account_of(await self.carry(command, wait_s)), False
         # A replay is looked up before anything else is decided: it needs neither broker nor worker.
-        known = (await self._reads.outcomes([account_id])).get(account_id)
-        if known is not None:
-            return account_of(_matched(command, known)), True
-        async with self._leases.held(str(account_id), lease_s=wait_s + LEASE_MARGIN_S):
-            changed = await self.carry(command, wait_s)
-        return account_of(changed), changed.context.request_id != caller.context.request_id
+        known = await self.known([command])
+        if not known:
+            async with self.alone(account_id, wait_s):
+                # The call that held the lease may have ended since.
+                known = await self.known([command])
+                if not known:
+                    changed = await self.carry(command, wait_s)
+                    return account_of(changed), is_of_another(changed, caller)
+        return account_of(known[account_id]), True
+
+    def alone(self, subject_id: UUID, wait_s: float) -> AbstractAsyncContextManager[None]:
+        """While the block runs, no other call does this.
+
+        Raises:
+            RequestInProgress: another call does.
+        """
+        return self._leases.held(str(subject_id), lease_s=wait_s + LEASE_MARGIN_S)
+
+    async def known(self, commands: Sequence[AccountCommand]) -> dict[UUID, AccountChanged]:
+        """How those of these commands that ended before did end."""
+        found = await self._reads.outcomes([command.command_id for command in commands])
+        return {c.command_id: _matched(c, found[c.command_id]) for c in commands if c.command_id in found}
 
     def opening(self, caller: Caller, account_id: UUID, owner_id: UUID, name: str, currency: str) -> AccountCommand:
         """The command that opens an account; its id is the account's, so that a key opens one."""
@@ -89,6 +106,10 @@ class AccountCommands:
     async def close(self, caller: Caller, account_id: UUID, wait_s: float) -> None:
         """The caller's account is gone from every list."""
         account_of(await self._change(caller, account_id, CloseAccount(), caller.user_id, wait_s))
+
+    async def close_any(self, caller: Caller, account_id: UUID, wait_s: float) -> None:
+        """Anyone's account is gone from every list."""
+        account_of(await self._change(caller, account_id, CloseAccount(), None, wait_s))
 
     async def restore(self, caller: Caller, account_id: UUID, wait_s: float) -> AccountView:
         """Anyone's account, back."""
@@ -192,6 +213,14 @@ def _matched(command: AccountCommand, found: AccountChanged) -> AccountChanged:
         context=command.context,
         differing_fields=differing,
     )
+
+
+def is_of_another(changed: AccountChanged, caller: Caller) -> bool:
+    """Whether this outcome is surely of another call than the caller's, as when that one was not answered in time.
+
+    It cannot tell two calls to which the client gave one request id; what was known before a call is known by that.
+    """
+    return changed.context.request_id != caller.context.request_id
 
 
 def account_of(changed: AccountChanged) -> AccountView:

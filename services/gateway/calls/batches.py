@@ -40,6 +40,7 @@ from shared.contracts.gateway import Instruction, TransferRequested
 from shared.contracts.transfer import TransferRefused, TransferSettled
 from shared.errors import TransientError
 from shared.ids import random_id
+from shared.observability import traces
 
 
 class BatchCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,8 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     items: Sequence[TransferItemBody]
     is_replay: bool = False
+    # It went on with what an earlier call began.
+    is_resumed: bool = False
 
 
 class Batches:
@@ -122,10 +125,12 @@ class Batches:
             await self._discard(claim.record)
             raise KeyReused(["transfers"])
         first = {request.instruction.transfer_id: request.instruction for request in requests}
-        request_id = next(iter(first.values())).context.request_id if first else call_request_id(call)
-        items = self._items(call, first, found, request_id)
-        await self._conclude(call, claim.record, claim.token, items, request_id)
-        return BatchAnswer(items=items)
+        earlier = _told_before(call, found)
+        request_id = earlier or (requests[0].instruction.context.request_id if requests else call_request_id(call))
+        with traces.part("answer", call.instructions[0].context):
+            items = self._items(call, first, found, request_id)
+            await self._conclude(call, claim.record, claim.token, items, request_id)
+        return BatchAnswer(items=items, is_replay=earlier is not None, is_resumed=isinstance(met, Taken))
 
     async def _publish(self, claim: Claim, requests: Sequence[TransferRequested]) -> None:
         addressed = [msgspec.structs.replace(request, reply_to=self._instance) for request in requests]
@@ -236,6 +241,21 @@ def _is_of_another(call: BatchCall, found: Mapping[UUID, TransferView | Transfer
         if isinstance(end, TransferRefused) or end.batch_fingerprint != call.fingerprint:
             return True
     return False
+
+
+def _told_before(call: BatchCall, found: Mapping[UUID, TransferView | TransferRefused]) -> str | None:
+    """The request in which all of this was told before, whatever Redis remembers of it; None if this one is the first.
+
+    The rows tell: they keep the request that was accepted, and clients may repeat their request's id.
+    """
+    views_found = [found.get(asked.transfer_id) for asked in call.published]
+    before = [
+        view.request_id
+        for asked, view in zip(call.published, views_found, strict=True)
+        if isinstance(view, TransferView)
+        and (view.request_id, view.requested_at) != (asked.context.request_id, asked.requested_at)
+    ]
+    return before[0] if before and len(before) == len(views_found) else None
 
 
 def _differing(first: Sequence[TransferRequested], asked: Sequence[Instruction]) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from uuid import UUID
 
 import msgspec
 from msgspec import UnsetType
 
-from services.gateway.calls.accounts import AccountCommands, account_of, refusal
+from services.gateway.calls.accounts import AccountCommands, account_of, is_of_another, refusal
 from services.gateway.calls.batches import BatchCall, Batches
 from services.gateway.calls.transfers import instruction_of
 from services.gateway.domain import bodies, ids
@@ -19,8 +20,8 @@ from services.gateway.errors import OutcomeUnknown, Problem
 from services.gateway.identity.activity import Activities, activity
 from services.gateway.identity.callers import Caller
 from services.gateway.identity.store import IdentityStore
-from shared.contracts.gateway import BatchPlace, Kind
-from shared.contracts.transfer import AccountChanged
+from shared.contracts.gateway import BatchPlace, Instruction, Kind
+from shared.contracts.transfer import AccountChanged, CommandOutcome
 from shared.ids import random_id, settlement_account_id
 
 
@@ -69,17 +70,33 @@ class Openings:
         """How each item ended; a repeated one is answered with its account as this call left it, not as it is now."""
         openings = [_derived(item, caller, key, index) for index, item in enumerate(items)]
         await self._make_owners(openings, caller)
-        commands = {
-            o.account_id: self._commands.opening(caller, o.account_id, o.owner_id, o.item.name, o.item.currency)
-            for o in openings
-        }
-        changed = await self._commands.carry_all(list(commands.values()), wait_s)
+        changed, is_known = await self._open(openings, caller, key, wait_s)
         funded = [o for o in openings if o.item.opening_minor and _is_open(changed.get(o.account_id))]
-        deposits, is_replay = await self._fund(funded, openings, caller, key, wait_s)
+        deposits, is_funded = await self._fund(funded, openings, caller, key, wait_s)
         request_id = caller.context.request_id
         answered = [_answered(index, opening, changed, deposits, request_id) for index, opening in enumerate(openings)]
-        is_known = bool(changed) and all(one.context.request_id != request_id for one in changed.values())
-        return OpeningsAnswer(items=answered, is_replay=is_replay or is_known)
+        return OpeningsAnswer(items=answered, is_replay=is_known and is_funded)
+
+    async def _open(
+        self, openings: Sequence[_Opening], caller: Caller, key: str | None, wait_s: float
+    ) -> tuple[Mapping[UUID, AccountChanged], bool]:
+        """How the accounts' opening ended, as far as is known, and whether all of it had ended before this call."""
+        commands = [
+            self._commands.opening(caller, o.account_id, o.owner_id, o.item.name, o.item.currency) for o in openings
+        ]
+        known = await self._commands.known(commands)
+        if len(known) == len(commands):
+            return known, not any(map(_is_reuse, known.values()))
+        async with AsyncExitStack() as held:
+            if key is not None:
+                await held.enter_async_context(self._commands.alone(_batch_id(caller, key), wait_s))
+                # The call that held the lease may have ended since.
+                known = await self._commands.known(commands)
+            asked = [command for command in commands if command.command_id not in known]
+            changed = await self._commands.carry_all(asked, wait_s) if asked else {}
+        found = {**known, **changed}
+        is_known = len(found) == len(commands) and all(is_of_another(one, caller) for one in changed.values())
+        return found, is_known and not any(map(_is_reuse, found.values()))
 
     async def _make_owners(self, openings: Sequence[_Opening], caller: Caller) -> None:
         owners = {opening.owner_id: opening.item.reference for opening in openings}
@@ -95,11 +112,11 @@ class Openings:
     async def _fund(
         self, funded: Sequence[_Opening], openings: Sequence[_Opening], caller: Caller, key: str | None, wait_s: float
     ) -> tuple[Mapping[UUID, TransferItemBody], bool]:
+        """How the deposits ended, and whether all of them had ended before this call."""
         if not funded:
-            return {}, False
+            return {}, True
         fingerprint = ids.fingerprint_of("accounts", [_print(opening.item) for opening in openings])
-        operation = ids.ADMIN_ACCOUNTS_BATCH
-        batch_id = random_id() if key is None else ids.batch_id(caller.user_id, operation, key)
+        batch_id = random_id() if key is None else _batch_id(caller, key)
         instructions = [
             instruction_of(
                 _deposit(opening),
@@ -113,7 +130,12 @@ class Openings:
         keyed = frozenset(index for index, opening in enumerate(funded) if opening.item.key is not None)
         call = BatchCall(batch_id=batch_id, fingerprint=fingerprint, instructions=instructions, keyed=keyed)
         found = await self._batches.carry(call, caller, wait_s=wait_s)
-        return {o.deposit_id: item for o, item in zip(funded, found.items, strict=True)}, found.is_replay
+        is_replay = found.is_replay or all(map(_is_of_earlier, found.items, instructions))
+        return {o.deposit_id: item for o, item in zip(funded, found.items, strict=True)}, is_replay
+
+
+def _batch_id(caller: Caller, key: str) -> UUID:
+    return ids.batch_id(caller.user_id, ids.ADMIN_ACCOUNTS_BATCH, key)
 
 
 def _derived(item: OpeningItem, caller: Caller, key: str | None, index: int) -> _Opening:
@@ -137,12 +159,22 @@ def _deposit(opening: _Opening) -> Order:
     )
 
 
+def _is_of_earlier(item: TransferItemBody, asked: Instruction) -> bool:
+    """Whether a transfer has ended that another call than this one asked for."""
+    transfer = item.transfer
+    return not isinstance(transfer, UnsetType) and item.status_code == 201 and transfer.created_at != asked.requested_at
+
+
 def _print(item: OpeningItem) -> str:
     return ids.fingerprint_of(item.reference, item.name, item.currency, str(item.opening_minor), item.key or "")
 
 
 def _is_open(changed: AccountChanged | None) -> bool:
     return changed is not None and refusal(changed) is None
+
+
+def _is_reuse(changed: AccountChanged) -> bool:
+    return changed.outcome is CommandOutcome.IDEMPOTENCY_KEY_REUSED
 
 
 def _answered(

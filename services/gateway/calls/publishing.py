@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.gateway.errors import OutcomeUnknown, ServiceUnavailable
+from shared.contracts import topology
 from shared.contracts.gateway import AccountCommand, DeadLetterCommand, TransferRequested
-from shared.messaging.batching import Batcher
+from shared.messaging.batching import GATHERING_APART_S, Batcher
 from shared.messaging.connection import BrokerUnavailable, Link
 from shared.messaging.publisher import Publisher, TopologyMissing
+from shared.observability import traces
 
 _TOGETHER_MAX = 500
+_PUBLISH = "publish"
+_EXCHANGE = topology.exchange_name("gateway")
 
 Asked = TransferRequested | AccountCommand
 
@@ -21,18 +25,20 @@ class Requests:
     def __init__(self, link: Link, publisher: Publisher) -> None:
         self._link = link
         self._publisher = publisher
-        self._transfers: Batcher[TransferRequested, None] = Batcher(self._together, items_max=_TOGETHER_MAX)
+        self._transfers: Batcher[TransferRequested, None] = Batcher(
+            self._together, items_max=_TOGETHER_MAX, apart_s_max=GATHERING_APART_S
+        )
         self._commands: Batcher[AccountCommand, None] = Batcher(self._together, items_max=_TOGETHER_MAX)
 
     @property
     def is_up(self) -> bool:
-        return self._link.is_up
+        return self._link.takes_messages
 
     def check(self) -> None:
         """Before anything is begun.
 
         Raises:
-            ServiceUnavailable: there is no broker now.
+            ServiceUnavailable: there is no broker now, or it takes nothing.
         """
         if not self.is_up:
             raise ServiceUnavailable("The message broker does not answer. Nothing was begun.")
@@ -79,7 +85,8 @@ class Requests:
         if not asked:
             return
         try:
-            await self._publisher.publish(asked)
+            with traces.batch(_PUBLISH, _EXCHANGE, asked, is_sent=True):
+                await self._publisher.publish(asked)
         except (BrokerUnavailable, TopologyMissing) as error:
             raise OutcomeUnknown from error
 
@@ -89,5 +96,6 @@ class Requests:
         await self._commands.drain()
 
     async def _together(self, asked: Sequence[Asked]) -> Sequence[None]:
-        await self._publisher.publish(asked)
+        with traces.batch(_PUBLISH, _EXCHANGE, asked, is_sent=True):
+            await self._publisher.publish(asked)
         return [None] * len(asked)

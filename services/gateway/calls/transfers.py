@@ -40,6 +40,7 @@ from shared.contracts.transfer import TransferRefused, TransferSettled
 from shared.database import is_transient
 from shared.errors import TransientError
 from shared.ids import random_id
+from shared.observability import traces
 
 # A lease outlives the longest wait by this much: what the publish and the last reads may take.
 LEASE_MARGIN_S = 10.0
@@ -53,6 +54,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     body: bytes
     is_replay: bool = False
+    # It went on with what an earlier call began.
+    is_resumed: bool = False
 
 
 def instruction_of(
@@ -135,6 +138,14 @@ class Transfers:
             view = await self._reads.row(asked.transfer_id)
             if view is not None:
                 return await self._ended(record, asked, view)
+        if wait_s <= 0 and not is_published:
+            # Who does not want to wait is told so, however fast it goes; but never of what has ended before.
+            view = await self._reads.row(asked.transfer_id)
+            if view is not None:
+                return await self._ended(record, asked, view)
+            await self._publish(record, token, TransferRequested(instruction=first, reply_to=self._instance))
+            await self._let_sweep(record, token, is_published=True)
+            return _pending(asked, first)
         with self._outcomes.expect({asked.transfer_id: asked.fingerprint}) as expected:
             if not is_published:
                 await self._publish(record, token, TransferRequested(instruction=first, reply_to=self._instance))
@@ -167,13 +178,14 @@ class Transfers:
             raise KeyReused(outcome.differing_fields)
         if isinstance(outcome, TransferSettled):
             return await self._ended(record, asked, views.settled(outcome))
-        return Answer(transfer_id=transfer_id, status=202, body=bodies.outcome(views.pending(first)))
+        return _pending(asked, first)
 
     async def _ended(self, record: Record, asked: Instruction, view: TransferView) -> Answer:
         if view.fingerprint != asked.fingerprint:
             await self.discard(record)
             raise KeyReused(ids.differing_fields(view, order_of(asked)))
-        stored = await end_record(self._records, record.name, view)
+        with traces.part("answer", asked.context, asked.transfer_id):
+            stored = await end_record(self._records, record.name, view)
         # A row that tells of another request is the answer to an earlier call; clients may repeat their request's id.
         is_replay = (view.request_id, view.requested_at) != (asked.context.request_id, asked.requested_at)
         return Answer(transfer_id=view.transfer_id, status=stored.status, body=stored.body, is_replay=is_replay)
@@ -191,6 +203,12 @@ class Transfers:
         except TransientError:
             # The lease runs out by itself.
             return
+
+
+def _pending(asked: Instruction, first: Instruction) -> Answer:
+    """The answer while nobody knows the end of what was first asked under this key."""
+    body = bodies.outcome(views.pending(first))
+    return Answer(transfer_id=asked.transfer_id, status=202, body=body, is_resumed=first is not asked)
 
 
 async def seen(expected: Expected, reads: TransferReads, wait_s: float) -> None:

@@ -50,6 +50,14 @@ class TokenBody(msgspec.Struct, frozen=True, kw_only=True):
     token_type: str = "bearer"  # noqa: S105 - the name of the scheme
 
 
+class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is logged in, and for how long. The token itself is in the cookie alone."""
+
+    user: UserBody
+    expires_in: Annotated[int, Meta(description="Seconds until the session must have been renewed.")]
+    ends_in: Annotated[int, Meta(description="Seconds until the password is asked for again, renewed or not.")]
+
+
 class AccountBody(msgspec.Struct, frozen=True, kw_only=True):
     """An account; the balance in major units."""
 

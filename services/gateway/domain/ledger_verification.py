@@ -30,6 +30,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     # The first position whose balance does not continue the one before, or does not move by its amount.
     first_unchained: int | None = None
     first_unmoved: int | None = None
+    # One, or more than one.
     currencies: int = 0
     # Whose entry stands at `position`.
     transfer_id: UUID | None = None
@@ -64,8 +65,11 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     account_id: UUID
     status: str
+    currency: str
     account_balance: str
     ledger_balance: str
+    # The account's less the ledger's.
+    difference: str
     account_seq: int
     ledger_position: int
     entries: int
@@ -97,8 +101,10 @@ def verify(
     return Verification(
         account_id=stand.account_id,
         status=status,
+        currency=stand.currency,
         account_balance=to_text(stand.balance_minor, stand.currency),
         ledger_balance=to_text(books.balance_minor, stand.currency),
+        difference=to_text(stand.balance_minor - books.balance_minor, stand.currency),
         account_seq=stand.account_seq,
         ledger_position=books.position,
         entries=books.entries,
@@ -138,10 +144,12 @@ def _balance_matches(books: Books, stand: Stand, posted: Posted | None, *, behin
         detail = f"no transfer posted position {books.position}, which the ledger has"
         return Check(name="balance_matches", ok=False, detail=detail)
     ok = posted.balance_after_minor == books.balance_minor
+    after = to_text(posted.balance_after_minor, stand.currency)
+    detail = f"at position {books.position} ledger {ledger}, posting {after}"
     if not behind:
         ok = ok and stand.balance_minor == books.balance_minor and stand.account_seq == books.position
-    after = to_text(posted.balance_after_minor, stand.currency)
-    return Check(name="balance_matches", ok=ok, detail=f"at position {books.position} ledger {ledger}, posting {after}")
+        detail = f"{detail}, account {to_text(stand.balance_minor, stand.currency)}"
+    return Check(name="balance_matches", ok=ok, detail=detail)
 
 
 def _missing_entry(

@@ -41,10 +41,9 @@ class TransferView(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     retry_count: int = 0
     settled_at: datetime | None = None
-
-    @property
-    def is_ended(self) -> bool:
-        return self.status != PENDING
+    idempotency_key: str | None = None
+    # A row's alone: what has not ended cannot be hidden.
+    is_deleted: bool = False
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +110,7 @@ def _view(instruction: Instruction) -> TransferView:
         requested_at=instruction.requested_at,
         request_id=instruction.context.request_id,
         batch_fingerprint=None if instruction.batch is None else instruction.batch.fingerprint,
+        idempotency_key=instruction.idempotency_key,
     )
 
 

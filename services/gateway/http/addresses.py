@@ -33,7 +33,7 @@ class ClientAddresses:
         hops = [hop.strip() for line in forwarded for hop in line.split(",")]
         client = peer
         while self._vouches(client) and hops:
-            hop = _without_port(hops.pop())
+            hop = without_port(hops.pop())
             if parsed(hop) is None:
                 # What a trusted proxy passes on unreadable is as far as can be told.
                 break
@@ -68,7 +68,8 @@ def bucket(host: str) -> str:
     return str(address)
 
 
-def _without_port(hop: str) -> str:
+def without_port(hop: str) -> str:
+    """The address or name of `host:port`, as it stands in a header."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -16,7 +16,7 @@ from services.gateway.errors import MethodNotAllowed, Problem
 from services.gateway.http.frame import Frame, problem_of, request_id_of
 from services.gateway.http.openapi import Call
 from services.gateway.http.responses import problem_response
-from services.gateway.http.routing import add_calls, add_documents
+from services.gateway.http.routing import Direct, add_calls, add_documents
 from shared.observability.health import Check, health_routes
 
 VERSION = "1"
@@ -27,8 +27,8 @@ _DESCRIPTION = (
 )
 
 
-def application(calls: Sequence[Call], checks: Mapping[str, Check]) -> ASGIApp:
-    """The application that serves `calls`, health and documents."""
+def application(calls: Sequence[Call], checks: Mapping[str, Check], pages: Sequence[Route] = ()) -> ASGIApp:
+    """The application that serves `calls`, health, documents, and pages for people."""
     app = FastAPI(
         title="Remit",
         version=VERSION,
@@ -42,13 +42,14 @@ def application(calls: Sequence[Call], checks: Mapping[str, Check]) -> ASGIApp:
     )
     add_calls(app, calls)
     app.router.routes.extend(health_routes(checks))
+    app.router.routes.extend(pages)
     add_documents(app, calls)
-    return app
+    return Direct(app, calls)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     request_id = request_id_of(request.scope)
-    problem = problem_of(error, request_id)
+    problem = problem_of(error, request.scope)
     if isinstance(problem, MethodNotAllowed):
         problem.headers = {"Allow": ", ".join(_methods_at(request))}
     return problem_response(problem, request_id)

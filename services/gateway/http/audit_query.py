@@ -50,7 +50,7 @@ def audit_filter(request: Request) -> AuditFilter:
         user_id=paging.uuid_filter(request, "user_id"),
         action=paging.choice_filter(request, "action", tuple(Action)),
         resource_type=paging.choice_filter(request, "resource_type", tuple(ResourceType)),
-        resource_id=_resource_id(request),
+        resource_id=paging.text_filter(request, "resource_id", chars_max=RESOURCE_ID_MAX),
         status=paging.choice_filter(request, "status", tuple(Result)),
         start=start,
         end=end,
@@ -92,11 +92,3 @@ def _number(request: Request, name: str, *, default: int, most: int) -> int:
     if not (given.isascii() and given.isdigit() and len(given) < 9 and 1 <= int(given) <= most):
         raise ValidationFailed([FieldError(field=name, message=f"must be a number from 1 to {most}")])
     return int(given)
-
-
-def _resource_id(request: Request) -> str | None:
-    given = request.query_params.get("resource_id")
-    if given is not None and ("\x00" in given or not 1 <= len(given) <= RESOURCE_ID_MAX):
-        message = f"must have 1 to {RESOURCE_ID_MAX} characters"
-        raise ValidationFailed([FieldError(field="resource_id", message=message)])
-    return given

@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.domain.bodies import ProblemBody
+from services.gateway.domain.bodies import ProblemBody, SessionBody
 from services.gateway.errors import Problem
-from services.gateway.http.examples import STREAMS, example_of, problem_example
+from services.gateway.http.cookies import CONSOLE_HEADER, LOOPBACK_NAME, SECURE_NAME
+from services.gateway.http.examples import example_of, problem_example, stream_example
 from services.gateway.http.openapi import Call
 
 Node = dict[str, Any]
@@ -50,13 +51,26 @@ _HEADERS: Node = {
     "WWW-Authenticate": (True, "How to authenticate.", {"type": "string", "examples": ["Bearer"]}),
     "Allow": (True, "The methods that this address takes.", {"type": "string", "examples": ["GET, HEAD"]}),
 }
+_SECURITY: Node = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SECURE_NAME,
+        "description": (
+            "The console's. It counts in place of a bearer token for every call, but only from a page of this gateway: "
+            f"with `{CONSOLE_HEADER}: 1`, `Sec-Fetch-Site: same-origin` and, where something is changed, `Origin`. "
+            f"Over plain http on the gateway's own machine the cookie is called `{LOOPBACK_NAME}`."
+        ),
+    },
+}
 # Where a code can be met, for those that share a status with others.
 _MET: dict[str, Callable[[Call], bool]] = {
     "malformed_json": lambda call: call.body is not None,
     "idempotency_key_missing": lambda call: call.key != "",
     "idempotency_key_invalid": lambda call: call.key != "",
     "invalid_cursor": lambda call: "cursor" in call.query,
-    "forbidden": lambda call: call.is_for_operators,
+    "forbidden": lambda call: call.is_for_operators or call.answers is SessionBody,
     "transfer_blocked": lambda call: call.makes_one_transfer,
     "malformed_request": lambda _: False,
     "not_found": lambda call: "{user_id}" in call.path or "{letter_id}" in call.path,
@@ -113,7 +127,7 @@ def document_of(calls: Sequence[Call], *, title: str, version: str, description:
                 name: {"required": required, "description": said, "schema": schema}
                 for name, (required, said, schema) in _HEADERS.items()
             },
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": _SECURITY,
         },
     }
 
@@ -126,7 +140,7 @@ def _operation(call: Call, described: _Bodies) -> Node:
         "tags": [call.tag],
         "parameters": list(_parameters(call)),
         "responses": _responses(call, described),
-        "security": [] if call.is_open else [{"bearer": []}],
+        "security": [] if call.is_open else [{"session" if call.is_of_session else "bearer": []}],
     }
     if call.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": described.content(call.body)}}
@@ -177,7 +191,7 @@ def _success(call: Call, status: int, described: _Bodies) -> Node:
     said: Node = {"description": HTTPStatus(status).phrase, "headers": _headers(_success_headers(call, status))}
     if call.produces:
         said["content"] = {
-            media: {"schema": {"type": "string"}, "examples": {"typical": {"value": STREAMS[media]}}}
+            media: {"schema": {"type": "string"}, "examples": {"typical": {"value": stream_example(call.path, media)}}}
             for media in call.produces
         }
     elif call.listed is not None:

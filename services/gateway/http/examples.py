@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-_ADA = "0b9c2c52-5a3e-4d1a-9a53-2f1f6d1f7a01"
-_CHECKING = "5d3f2f0e-93a4-4b6e-8a53-0b8f0f7d9c11"
-_LANDLORD = "c1f7d1a2-6a5b-4f0e-9f3a-7d2b1c0e5f22"
-_TRANSFER = "a7e2c9d4-1b3f-5c6d-8e9f-0a1b2c3d4e33"
-_REQUEST = "b1946ac92492d2347c6235b4d2611184"
-_MADE, _SETTLED = "2026-11-01T09:00:00Z", "2026-11-01T09:00:00.012345Z"
+from services.gateway.http.operator_examples import OPERATORS
+from services.gateway.http.story import ACCOUNT, ADA, CHECKING, LOGGED, MADE, ORDER, REQUEST, SENT, SETTLED, TRANSFER
 
-_ORDER = {
-    "from_account_id": _CHECKING,
-    "to_account_id": _LANDLORD,
-    "amount": "12.34",
-    "currency": "USD",
-    "description": "Rent",
-    "metadata": {"invoice": "2026-11"},
+_GRACE = "9a6e1d70-2f4b-4c8e-b1d3-7c5a90e2f8b6"
+_USER = {
+    "id": ADA,
+    "email": "ada@example.com",
+    "full_name": "Ada",
+    "role": "customer",
+    "is_active": True,
+    "created_at": MADE,
 }
-_ACCOUNT = {
-    "id": _CHECKING,
-    "owner_id": _ADA,
-    "name": "Checking",
-    "currency": "USD",
-    "balance": "100.00",
-    "account_seq": 1,
-    "version": 1,
-    "created_at": _MADE,
-    "updated_at": _MADE,
-}
-_SENT = {
-    "id": _TRANSFER,
-    "kind": "transfer",
-    "status": "completed",
-    **_ORDER,
-    "failure_reason": None,
-    "reasons": [],
-    "retry_count": 0,
-    "created_at": _MADE,
-    "updated_at": _SETTLED,
-    "settled_at": _SETTLED,
-}
-_OPERATOR_ORDER = {"account_id": _CHECKING, "amount": "100.00", "currency": "USD", "description": "Cash"}
+
+_OPERATOR_ORDER = {"account_id": CHECKING, "amount": "100.00", "currency": "USD", "description": "Cash"}
 
 _VERIFIED = {
-    "account_id": _CHECKING,
+    "account_id": CHECKING,
     "status": "verified",
+    "currency": "USD",
     "account_balance": "87.66",
     "ledger_balance": "87.66",
+    "difference": "0.00",
     "account_seq": 2,
     "ledger_position": 2,
     "entries": 2,
@@ -56,22 +34,61 @@ _VERIFIED = {
     "total_credits": "100.00",
     "checks": [{"name": "no_gap", "ok": True, "detail": "2 entries up to position 2"}],
 }
-_LOGGED = {
-    "seq": 42,
-    "recorded_at": _SETTLED,
-    "occurred_at": _SETTLED,
-    "event_id": "9e107d9d-372b-5b6e-8f5f-9d9d419a4c55",
-    "user_id": _ADA,
-    "action": "TRANSFER",
-    "resource_type": "transaction",
-    "resource_id": _TRANSFER,
-    "status": "success",
-    "ip_address": "192.0.2.7",
-    "user_agent": "curl/8.5",
-    "request_id": _REQUEST,
-    "error_message": None,
-    "details": {"amount": "12.34", "currency": "USD"},
-    "hash": "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9",
+
+_BOOK = {
+    "status": "verified",
+    "accounts": 3,
+    "entries": 4,
+    "mismatched": 0,
+    "catching_up": 0,
+    "mismatches": [],
+    "totals": {"USD": {"debits": "112.34", "credits": "112.34"}},
+}
+
+_PIPELINE = {
+    "looked_at": SETTLED,
+    "status": "warning",
+    "problems": [
+        {
+            "severity": "warning",
+            "code": "stage_behind",
+            "stage": "ledger",
+            "text": "ledger is 12 s behind transfer (3400 rows).",
+        }
+    ],
+    "settled_per_s": {"completed": 281.5, "failed": 1.2},
+    "pending": 41,
+    "oldest_pending_s": 0.182,
+    "servers": [{"name": "broker", "state": "up"}, {"name": "redis", "state": "down"}],
+    "stages": [
+        {
+            "stage": "ledger",
+            "queues": [
+                {
+                    "name": "ledger.settled",
+                    "depth": 12,
+                    "unacknowledged": 8,
+                    "consumers": 1,
+                    "published_per_s": 282.7,
+                    "delivered_per_s": 0.4,
+                }
+            ],
+            "lag": {"behind": "transfer", "age_s": 12.034, "rows": 3400, "rows_capped": False},
+            "dead_letters_open": 0,
+            "instances": [
+                {
+                    "instance": "ledger-7c9f-1-5b2e91aa",
+                    "started_at": MADE,
+                    "silent_s": 0.4,
+                    "rates": {"consumed": {"ledger.settled": 0.4}, "batches": {"ledger.settled": 0.2}},
+                    "figures": {},
+                    "chores": [],
+                }
+            ],
+            "unknown": {},
+        }
+    ],
+    "unknown": {},
 }
 
 # By the name of the body's type, and of its module where two have the same name.
@@ -79,36 +96,34 @@ _EXAMPLES: dict[str, Any] = {
     "Register": {"email": "ada@example.com", "password": "correct horse", "full_name": "Ada"},
     "Login": {"email": "ada@example.com", "password": "correct horse"},
     "ChangeUser": {"role": "admin"},
-    "UserBody": {
-        "id": _ADA,
-        "email": "ada@example.com",
-        "full_name": "Ada",
-        "role": "customer",
-        "is_active": True,
-        "created_at": _MADE,
-    },
+    "UserBody": _USER,
     "TokenBody": {"access_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl", "expires_in": 900, "token_type": "bearer"},
+    "SessionBody": {
+        "user": {**_USER, "id": _GRACE, "email": "grace@example.com", "full_name": "Grace", "role": "admin"},
+        "expires_in": 900,
+        "ends_in": 43200,
+    },
     "OpenAccount": {"name": "Checking", "currency": "USD"},
     "RenameAccount": {"name": "Everyday"},
-    "AccountBody": _ACCOUNT,
+    "AccountBody": ACCOUNT,
     "EntryBody": {
         "id": "f3b1d2c4-5e6a-5b7c-9d8e-1f2a3b4c5d44",
-        "transfer_id": _TRANSFER,
-        "account_id": _CHECKING,
+        "transfer_id": TRANSFER,
+        "account_id": CHECKING,
         "account_seq": 2,
         "direction": "debit",
         "amount": "12.34",
         "currency": "USD",
         "balance_before": "100.00",
         "balance_after": "87.66",
-        "created_at": _SETTLED,
+        "created_at": SETTLED,
     },
-    "Transfer": _ORDER,
-    "TransferBody": _SENT,
-    "TransferBatch": {"transfers": [_ORDER]},
-    "TransferItems": {"items": [{"index": 0, "status_code": 201, "transfer": _SENT}]},
+    "Transfer": ORDER,
+    "TransferBody": SENT,
+    "TransferBatch": {"transfers": [ORDER]},
+    "TransferItems": {"items": [{"index": 0, "status_code": 201, "transfer": SENT}]},
     "OperatorTransfer": _OPERATOR_ORDER,
-    "KeyedTransferBatch": {"transfers": [{**_ORDER, "idempotency_key": "line-1"}]},
+    "KeyedTransferBatch": {"transfers": [{**ORDER, "idempotency_key": "line-1"}]},
     "KeyedAccountBatch": {
         "accounts": [
             {
@@ -120,28 +135,22 @@ _EXAMPLES: dict[str, Any] = {
             }
         ]
     },
-    "AccountItems": {"items": [{"index": 0, "status_code": 201, "account": _ACCOUNT}]},
+    "AccountItems": {"items": [{"index": 0, "status_code": 201, "account": ACCOUNT}]},
     "TimelineBody": {
         "items": [
-            {"stage": "gateway", "at": _MADE, "detail": {"request_id": _REQUEST}},
-            {"stage": "transfer", "at": _SETTLED, "detail": {"status": "completed"}},
+            {"stage": "gateway", "at": MADE, "detail": {"request_id": REQUEST}},
+            {"stage": "transfer", "at": SETTLED, "detail": {"status": "completed"}},
         ]
     },
 }
 
 
-_EXAMPLES |= {
+_EXAMPLES |= OPERATORS | {
     "ledger_verification.Verification": _VERIFIED,
-    "BookVerification": {
-        "status": "verified",
-        "accounts": 3,
-        "entries": 4,
-        "mismatches": [],
-        "totals": {"USD": {"debits": "112.34", "credits": "112.34"}},
-    },
+    "BookVerification": _BOOK,
     "walk.Verification": {"status": "verified", "rows": 42, "first_bad": None, "archived_rows": 0},
     "AuditLogPage": {
-        "items": [_LOGGED],
+        "items": [LOGGED],
         "page": 1,
         "page_size": 50,
         "total": 1,
@@ -157,7 +166,12 @@ _EXAMPLES |= {
         "blocked_amount": {"USD": "1000000.01"},
         "by_reason": {"amount_above_maximum": 1},
         "by_day": [{"date": "2026-11-01", "total_checks": 2, "approved": 1, "blocked": 1}],
+        "by_hour": [{"at": MADE, "total_checks": 2, "approved": 1, "blocked": 1}],
+        "by_user": [
+            {"user_id": ADA, "blocked": 1, "last_blocked_at": SETTLED, "by_reason": {"amount_above_maximum": 1}}
+        ],
     },
+    "PipelineBody": _PIPELINE,
     "DeadLetter": {
         "id": "3b5d5c37-12fe-4c0f-9c53-6c2f0c1e9d66",
         "service": "ledger",
@@ -167,7 +181,7 @@ _EXAMPLES |= {
         "origin": "ledger.settled",
         "item": "{}",
         "item_bytes": 2,
-        "parked_at": _SETTLED,
+        "parked_at": SETTLED,
         "times_parked": 1,
         "resolution": None,
         "resolved_at": None,
@@ -176,10 +190,34 @@ _EXAMPLES |= {
 }
 
 # By media type.
-STREAMS = {
-    "text/csv": f"seq,occurred_at,action,status\r\n42,{_SETTLED},TRANSFER,success\r\n",
-    "application/x-ndjson": f'{{"seq":42,"occurred_at":"{_SETTLED}","action":"TRANSFER","status":"success"}}\n',
+_STREAMS = {
+    "text/csv": f"seq,occurred_at,action,status\r\n42,{SETTLED},TRANSFER,success\r\n",
+    "application/x-ndjson": f'{{"seq":42,"occurred_at":"{SETTLED}","action":"TRANSFER","status":"success"}}\n',
 }
+
+
+_EVENTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "/api/v1/admin/pipeline/events": [("look", _PIPELINE), ("end", {})],
+    "/api/v1/admin/ledger/verify/events": [
+        ("progress", {"accounts": 0, "accounts_total": 3, "entries": 0, "mismatched": 0, "elapsed_s": 0.001}),
+        ("progress", {"accounts": 3, "accounts_total": 3, "entries": 4, "mismatched": 0, "elapsed_s": 0.012}),
+        ("result", _BOOK),
+        ("end", {}),
+    ],
+    "/api/v1/admin/audit-logs/verify/events": [
+        ("progress", {"walked": 0, "total": None}),
+        ("progress", {"walked": 24_000, "total": 51_200}),
+        ("result", {"status": "verified", "rows": 51_200, "first_bad": None, "archived_rows": 0}),
+        ("end", {}),
+    ],
+}
+
+
+def stream_example(path: str, media: str) -> str:
+    """What a call sends as a stream."""
+    if path in _EVENTS:
+        return "".join(f"event: {name}\ndata: {json.dumps(body)}\n\n" for name, body in _EVENTS[path])
+    return _STREAMS[media]
 
 
 def example_of(body_type: type[Any]) -> Any:
@@ -196,5 +234,5 @@ def problem_example(status: int, code: str, detail: str) -> dict[str, Any]:
         "status": status,
         "detail": detail,
         "code": code,
-        "request_id": _REQUEST,
+        "request_id": REQUEST,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -20,23 +21,44 @@ from services.gateway.errors import (
     ServiceUnavailable,
 )
 from services.gateway.http.responses import problem_response
+from shared.contracts.naming import named_request
 from shared.database import is_transient
 from shared.ids import random_id
+from shared.observability import traces
+from shared.observability.metrics import DURATIONS_S
 
 log = structlog.get_logger(__name__)
 
 ANSWERS = Counter("remit_http_answers_total", "Answers by route and status.", ["route", "method", "status"])
-SECONDS = Histogram("remit_http_seconds", "From the request's head to the answer's last byte.", ["route", "method"])
+SECONDS = Histogram(
+    "remit_http_seconds",
+    "From the request's head to the answer's last byte.",
+    ["route", "method"],
+    buckets=DURATIONS_S,
+)
 
 _SANE_ID = re.compile(rb"[\x20-\x7e]{1,128}")
-# Answers are money and names: no cache keeps them, and nobody guesses another type.
-_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+# Under this name the protocol hands in what the call holds of the gateway's bounds (`admission.Ticket`).
+TICKET = "ticket"
+# And under this one stands the call as traces see it.
+_CALL = "call"
+_API = "/api/"
+# Nobody guesses another type.
+_ALWAYS = ((b"x-content-type-options", b"nosniff"),)
+# Answers are money and names: no cache keeps them, but those that say otherwise.
+_UNKEPT = (*_ALWAYS, (b"cache-control", b"no-store"))
 
 
 def request_id_of(scope: Scope) -> str:
     """The id of this request."""
     state: dict[str, Any] = scope["state"]
     return str(state["request_id"])
+
+
+def traceparent_of(scope: Scope) -> str:
+    """What the messages of this call bear; empty where it is not traced."""
+    call: traces.Call | None = scope["state"].get(_CALL)
+    return "" if call is None else call.traceparent
 
 
 class Frame:
@@ -49,8 +71,11 @@ class Frame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id = request_id_in(scope["headers"])
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        ticket = state.get(TICKET)
+        call = state[_CALL] = traces.begin(scope["headers"], request_id) if scope["path"].startswith(_API) else None
         status = 0
         started = time.perf_counter()
 
@@ -58,30 +83,42 @@ class Frame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode("latin-1")), *_ALWAYS]
+                if ticket is not None:
+                    ticket.leave()
+                if call is not None:
+                    call.answers(status, message["headers"])
+                headers = message["headers"]
+                always = _ALWAYS if any(name == b"cache-control" for name, _ in headers) else _UNKEPT
+                message["headers"] = [*headers, (b"x-request-id", request_id.encode("latin-1")), *always]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:
             if status:
-                log.error("answer_broken_off", request_id=request_id, exc_info=error)
+                log.error("answer_broken_off", **named_request(request_id, traceparent_of(scope)), exc_info=error)
                 raise
-            await problem_response(problem_of(error, request_id), request_id)(scope, receive, send_with_id)
+            await problem_response(problem_of(error, scope), request_id)(scope, receive, send_with_id)
         finally:
-            _count(scope, status, time.perf_counter() - started)
+            if ticket is not None:
+                ticket.leave()
+            route = getattr(scope.get("route"), "path", "none")
+            _count(route, scope["method"], status, time.perf_counter() - started)
+            if call is not None:
+                call.end(scope["method"], route)
 
 
-def problem_of(error: Exception, request_id: str) -> Problem:
+def problem_of(error: Exception, scope: Scope) -> Problem:
     """The problem that an error is to the client; what it is inside stays in the log."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):
         return _of_framework(error)
+    request = named_request(request_id_of(scope), traceparent_of(scope))
     if is_transient(error):
-        log.warning("unavailable", request_id=request_id, error=repr(error))
+        log.warning("unavailable", **request, error=repr(error))
         return ServiceUnavailable("A server that this call needs does not answer.")
-    log.error("internal_error", request_id=request_id, exc_info=error)
+    log.error("internal_error", **request, exc_info=error)
     return Problem("The error is in the log under this request id.")
 
 
@@ -92,18 +129,23 @@ def _of_framework(error: HTTPException) -> Problem:
     return problem
 
 
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
+def request_id_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The client's id for its request if it is sane, else a new one."""
+    for name, value in headers:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return bytes(value).decode("ascii")
     return random_id().hex
 
 
-def _count(scope: Scope, status: int, seconds: float) -> None:
-    route = getattr(scope.get("route"), "path", "none")
-    answers, latency = _meters(route, scope["method"] if route != "none" else "any", status)
+def _count(route: str, method: str, status: int, seconds: float) -> None:
+    answers, latency = _meters(route, method if route != "none" else "any", status)
     answers.inc()
     latency.observe(seconds)
+
+
+def count_refused(status: int) -> None:
+    """Counts an answer that was given before there was a route."""
+    _meters("none", "any", status)[0].inc()
 
 
 # The library looks a child up under a lock each time; what is bounded here is the number of routes.

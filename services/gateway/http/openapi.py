@@ -43,7 +43,8 @@ class Call:
 
     `answers` is the type of the body, `listed` that of the items of a page, `produces` the media types of a stream.
     `also` holds the statuses that do not follow from the rest; `key` is "required" or "optional" where the call takes
-    an idempotency key; `waits` tells that it heeds `Prefer`; `is_open` that it needs no token.
+    an idempotency key; `waits` tells that it heeds `Prefer`; `is_open` that it needs no token,
+    `is_of_session` that it takes the session of the console and nothing else.
     """
 
     method: str
@@ -61,10 +62,16 @@ class Call:
     waits: bool = False
     query: Query = field(default_factory=dict)
     is_open: bool = False
+    is_of_session: bool = False
 
     @property
     def is_for_operators(self) -> bool:
         return self.path.startswith("/api/v1/admin/")
+
+    @property
+    def makes_transfers(self) -> bool:
+        """Whether it waits for a transfer, or for many."""
+        return self.waits and self.key == "required"
 
     @property
     def makes_one_transfer(self) -> bool:

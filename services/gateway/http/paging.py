@@ -164,6 +164,18 @@ def key_filter(request: Request) -> str | None:
     return given
 
 
+def text_filter(request: Request, name: str, *, chars_max: int) -> str | None:
+    """A text to filter by.
+
+    Raises:
+        ValidationFailed: empty, too long, or none that can be stored.
+    """
+    given = request.query_params.get(name)
+    if given is not None and ("\x00" in given or not 1 <= len(given) <= chars_max):
+        raise _invalid(name, f"must have 1 to {chars_max} characters")
+    return given
+
+
 def flag(request: Request, name: str) -> bool:
     """A yes or no.
 

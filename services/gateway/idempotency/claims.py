@@ -73,6 +73,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     payload: bytes
     is_published: bool
+    # Whether a call had left its lease behind: its gateway died, or it took too long.
+    was_held: bool
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -158,7 +160,7 @@ def met_with(answer: list[Any]) -> Met:
     if kind == b"replay":
         return Replay(int(answer[1]), answer[2])
     if kind == b"taken":
-        return Taken(answer[1], answer[2] == b"1")
+        return Taken(answer[1], answer[2] == b"1", answer[3] == b"1")
     if kind == b"in_progress":
         return InProgress(answer[1])
     if kind == b"limited":

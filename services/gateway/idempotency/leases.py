@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from services.gateway.errors import RequestInProgress
+from services.gateway.idempotency.metrics import TAKEOVERS
 from services.gateway.idempotency.redis import Redis
 from shared.errors import TransientError
 from shared.ids import random_id
@@ -35,7 +36,9 @@ class Leases:
         """
         token = random_id().hex
         left_ms = await self._hold(name, token, lease_s)
-        if left_ms:
+        if left_ms < 0:
+            TAKEOVERS.inc()
+        if left_ms > 0:
             wait_s = min(max(1, math.ceil(left_ms / 1000)), _RETRY_AFTER_MAX_S)
             raise RequestInProgress(headers={"Retry-After": str(wait_s)})
         try:

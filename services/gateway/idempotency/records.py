@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from services.gateway.errors import Overloaded
 from services.gateway.idempotency.claims import (
@@ -24,23 +24,24 @@ from services.gateway.idempotency.claims import (
     Met,
     Record,
     Replay,
+    Taken,
     met_with,
     requests_of,
 )
+from services.gateway.idempotency.metrics import TAKEOVERS
 from services.gateway.idempotency.redis import Argument, Redis, RedisUnavailable
+from services.gateway.idempotency.retention import Retention
 from shared.contracts.gateway import TransferRequested
 from shared.ids import random_id
-from shared.messaging.batching import Batcher
+from shared.messaging.batching import GATHERING_APART_S, Batcher
 
 log = structlog.get_logger(__name__)
 
-CLAIMS = Counter("remit_idempotency_claims_total", "How calls with an idempotency key were met.", ["met"])
 HELD = Gauge("remit_held_transfers", "Records this gateway has claimed and not seen end.")
 
 _TOGETHER_MAX = 500
 _HELD_MAX = 100_000
 _ABANDONED_MAX = 10_000
-_ENDED_KEPT_MS = 24 * 3600 * 1000
 _RELEASED_DUE_MS = 5_000
 _REFUSALS_KEPT_MS = 3_600_000
 _RESTORED_TOGETHER = 100
@@ -52,6 +53,7 @@ class Records:
 
     def __init__(self, redis: Redis, instance: str, *, ip_rate_limit: int | None, ip_rate_window_s: int) -> None:
         self._redis = redis
+        self.retention = Retention(redis)
         self._instance = instance
         self._limit = ip_rate_limit or 0
         self._window_ms = ip_rate_window_s * 1000
@@ -60,8 +62,10 @@ class Records:
         self._abandoned: dict[str, Finish] = {}
         self.epoch = Epoch()
         self._registering = asyncio.Lock()
-        self._claims: Batcher[Claim, Met] = Batcher(self._claim, items_max=_TOGETHER_MAX)
-        self._finishes: Batcher[Finish, Replay | None] = Batcher(self._finish, items_max=_TOGETHER_MAX)
+        self._claims: Batcher[Claim, Met] = Batcher(self._claim, items_max=_TOGETHER_MAX, apart_s_max=GATHERING_APART_S)
+        self._finishes: Batcher[Finish, Replay | None] = Batcher(
+            self._finish, items_max=_TOGETHER_MAX, apart_s_max=GATHERING_APART_S
+        )
 
     async def claim(self, claim: Claim) -> Met:
         """Looks the record up and, where there is none, claims it.
@@ -74,9 +78,10 @@ class Records:
         if len(self._held) >= _HELD_MAX:
             raise Overloaded
         met = await self._claims.submit(claim)
-        CLAIMS.labels(type(met).__name__.lower()).inc()
         if isinstance(met, Claimed):
             self._hold(claim.record)
+        if isinstance(met, Taken) and met.was_held:
+            TAKEOVERS.inc()
         return met
 
     async def end(self, name: str, fingerprint: str, status: int, body: bytes, asked_ms: int) -> Replay:
@@ -156,9 +161,20 @@ class Records:
         payloads = await self._redis.run("pending", [str(user_id), records_max])
         return [request for payload in payloads for request in requests_of(payload)]
 
-    async def take_due(self, records_max: int, pause_ms: int, pause_max_ms: int) -> tuple[int, int, list[Any]]:
-        """Redis' time and the newest ended request's (ms), and the due records, which are this gateway's to look at."""
-        arguments: list[Argument] = [self.epoch.known, records_max, pause_ms, pause_max_ms]
+    async def waiting(self, records_max: int, bytes_max: int) -> tuple[int, int, list[TransferRequested]]:
+        """How many records are pending, how many of them were looked at, and the requests that these hold."""
+        count, looked, payloads = await self._redis.run("waiting", [records_max, bytes_max])
+        return int(count), int(looked), [request for payload in payloads for request in requests_of(payload)]
+
+    async def take_due(
+        self, records_max: int, pause_ms: int, pause_max_ms: int, *, can_publish: bool
+    ) -> tuple[int, int, list[Any]]:
+        """Redis' time and the newest ended request's (ms), and the due records, which are this gateway's to look at.
+
+        The same record is due again after `pause_ms`, then after twice that, at most after `pause_max_ms`; looks at
+        which nothing could be published are not counted.
+        """
+        arguments: list[Argument] = [self.epoch.known, records_max, pause_ms, pause_max_ms, int(can_publish)]
         epoch, now, newest, records = await self._redis.run("due", arguments)
         if epoch.decode() != self.epoch.known or not epoch:
             await self.register_again()
@@ -217,7 +233,7 @@ class Records:
         raise RedisUnavailable("its epoch keeps changing")
 
     async def _finish(self, finishes: Sequence[Finish]) -> Sequence[Replay | None]:
-        arguments: list[Argument] = [_ENDED_KEPT_MS, _RELEASED_DUE_MS]
+        arguments: list[Argument] = [self.retention.kept_ms, _RELEASED_DUE_MS]
         for item in finishes:
             arguments += (item.verb, item.name, item.fingerprint, item.token, item.status, item.body, item.asked_ms)
         answers = await self._redis.run("finish", arguments)

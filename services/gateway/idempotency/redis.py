@@ -13,15 +13,17 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from shared.errors import TransientError, Unavailable
+from shared.redis_errors import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
 Argument = str | bytes | int
 
 _CONNECTIONS_MAX = 8
+_FIGURE = re.compile(r"^(used_memory|maxmemory):(\d+)\r?$", re.MULTILINE)
 _INCLUDE = re.compile(r"^-- include: (\w+)\s*$", re.MULTILINE)
 
 
@@ -78,10 +80,27 @@ class Redis:
         except TransientError:
             return False
 
+    async def memory(self) -> tuple[int, int] | None:
+        """Bytes in use, and at most (0: no bound); None where this user may not ask.
+
+        Raises:
+            RedisUnavailable: it could not be asked.
+            RedisUnknown: it did not answer.
+        """
+        connection = await self._connection()
+        try:
+            said = await self._ask(connection, "INFO", "memory")
+        except RedisUnavailable:
+            return None
+        finally:
+            await self._pool.release(connection)
+        figures = dict(_FIGURE.findall(said.decode()))
+        return int(figures.get("used_memory", 0)), int(figures.get("maxmemory", 0))
+
     async def _connection(self) -> Connection:
         try:
             connection: Connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_ERRORS as error:
             raise RedisUnavailable(f"no connection: {type(error).__name__}") from error
         return connection
 
@@ -97,7 +116,7 @@ class Redis:
         except BaseException as error:
             # An answer that nobody waited for must not be read by the next who uses the connection.
             await connection.disconnect(nowait=True)
-            if isinstance(error, RedisError | OSError | TimeoutError):
+            if isinstance(error, REDIS_ERRORS):
                 raise RedisUnknown(f"no answer: {type(error).__name__}") from error
             raise
 

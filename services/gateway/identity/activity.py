@@ -86,7 +86,7 @@ class Activities:
 
     async def _tell(self, acts: Sequence[ActivityRecorded]) -> Sequence[None]:
         try:
-            if not self._link.is_up:
+            if not self._link.takes_messages:
                 raise TopologyMissing("no connection")
             await self._publisher.publish(acts)
         except (TransientError, TopologyMissing) as error:
@@ -101,7 +101,7 @@ class Activities:
         await repeatedly("outbox relay", self._relay, every_s=_RELAY_EVERY_S, due=self._due)
 
     async def _relay(self) -> None:
-        if not self._link.is_up:
+        if not self._link.takes_messages:
             return
         async with self._database.advisory_lock(_RELAY_LOCK) as held:
             while held and (waiting := await self._store.read_outbox(_TOGETHER_MAX)):

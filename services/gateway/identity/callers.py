@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import TypeGuard
 from uuid import UUID
 
 import msgspec
@@ -10,16 +12,16 @@ from starlette.requests import Request
 
 from services.gateway.errors import Forbidden, Unauthenticated
 from services.gateway.http.addresses import ClientAddresses
-from services.gateway.http.frame import request_id_of
+from services.gateway.http.cookies import has_session, session_token
+from services.gateway.http.frame import request_id_of, traceparent_of
 from services.gateway.http.tokens import Claims, Tokens
 from services.gateway.identity.activity import BLOCKED, Activities, activity
 from services.gateway.identity.store import ADMIN, IdentityStore, Standing
 from shared.contracts.base import Context
 from shared.contracts.gateway import ActivityRecorded
-from shared.messaging.batching import Batcher
+from shared.messaging.batching import GATHERING_APART_S, Batcher
 
 _USER_AGENT_MAX = 256
-_TRACEPARENT_MAX = 55
 _TOGETHER_MAX = 500
 _PATH_MAX = 255
 _ADMIN = "/api/v1/admin/"
@@ -52,7 +54,9 @@ class Callers:
         self._store = store
         self._addresses = addresses
         self._activities = activities
-        self._standing: Batcher[Claims, Standing | None] = Batcher(self._look_up, items_max=_TOGETHER_MAX)
+        self._standing: Batcher[Claims, Standing | None] = Batcher(
+            self._look_up, items_max=_TOGETHER_MAX, apart_s_max=GATHERING_APART_S
+        )
 
     async def of(self, request: Request) -> Caller:
         """The caller of this request.
@@ -60,9 +64,27 @@ class Callers:
         Raises:
             Unauthenticated: no token, or one that does not count (any more).
         """
-        claims = self._tokens.read(request.headers.get("authorization", ""))
+        authorization = request.headers.get("authorization", "")
+        if not authorization and has_session(request):
+            return await self.in_session(request)
+        return await self._caller(request, self._tokens.read(authorization))
+
+    async def in_session(self, request: Request) -> Caller:
+        """The caller whose session the browser's cookie holds, where a page of this gateway asks.
+
+        Raises:
+            Unauthenticated: no cookie, one that does not count (any more), or nothing that shows who asks.
+        """
+        return await self._caller(request, self._tokens.claims(session_token(request)))
+
+    async def stands(self, caller: Caller) -> bool:
+        """Whether he is still an operator whose token counts, for answers that go on."""
+        standing = await self._standing.submit(caller.claims)
+        return _counts(standing, caller.claims) and standing.role == ADMIN and caller.claims.exp > time.time()
+
+    async def _caller(self, request: Request, claims: Claims) -> Caller:
         standing = await self._standing.submit(claims)
-        if standing is None or not standing.is_active or standing.is_revoked or standing.token_version != claims.ver:
+        if not _counts(standing, claims):
             raise Unauthenticated
         return Caller(
             user_id=claims.sub,
@@ -92,7 +114,7 @@ class Callers:
             user_id=user_id,
             ip=self._addresses.of(request),
             user_agent=_printable(headers.get("user-agent", ""), _USER_AGENT_MAX),
-            traceparent=_printable(headers.get("traceparent", ""), _TRACEPARENT_MAX),
+            traceparent=traceparent_of(request.scope),
         )
 
     async def drain(self) -> None:
@@ -101,6 +123,12 @@ class Callers:
 
     async def _look_up(self, tokens: Sequence[Claims]) -> Sequence[Standing | None]:
         return await self._store.standing(tokens)
+
+
+def _counts(standing: Standing | None, claims: Claims) -> TypeGuard[Standing]:
+    return (
+        standing is not None and standing.is_active and not standing.is_revoked and standing.token_version == claims.ver
+    )
 
 
 def refusal(request: Request, context: Context) -> ActivityRecorded:

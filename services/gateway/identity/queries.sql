@@ -14,6 +14,15 @@ SELECT id, email, full_name, role, is_active, token_version, password_hash, crea
 SELECT id, email, full_name, role, is_active, token_version, password_hash, created_at
   FROM identity.users WHERE id = $1;
 
+-- name: find_owner
+-- By the address or by the reference that an operator's books use.
+SELECT id FROM identity.users WHERE email_normalised = $1
+ UNION ALL
+SELECT id FROM identity.users WHERE external_reference = $2;
+
+-- name: owners
+SELECT id, email, external_reference FROM identity.users WHERE id = ANY($1::uuid[]);
+
 -- name: lock_users
 -- The operator and the user that he changes, in id order: two operators who turn on each other come one after the other.
 SELECT id, role, is_active FROM identity.users WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;

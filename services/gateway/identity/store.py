@@ -103,6 +103,16 @@ class IdentityStore:
         row = await self._database.fetchrow(SQL.find_user, user_id)
         return None if row is None else _user(row)
 
+    async def owners_known_as(self, email: str | None, reference: str | None) -> set[UUID]:
+        """Who has this address, and who this reference of an operator's."""
+        normalised = None if email is None else normalised_email(email)
+        return {row["id"] for row in await self._database.fetch(SQL.find_owner, normalised, reference)}
+
+    async def names_of(self, user_ids: Sequence[UUID]) -> dict[UUID, tuple[str | None, str | None]]:
+        """Address and reference of each of these users."""
+        rows = await self._database.fetch(SQL.owners, list(user_ids))
+        return {row["id"]: (row["email"], row["external_reference"]) for row in rows}
+
     async def change(self, operator_id: UUID, change: UserChange, act_of: Callable[[Row], ActivityRecorded]) -> User:
         """A user as the operator wants him, his tokens ended, with the activity that tells what he was before.
 
@@ -149,7 +159,7 @@ class IdentityStore:
     async def revoke(self, token: Claims, act: ActivityRecorded) -> None:
         """The token is dead from this commit on."""
         async with self._database.transaction() as connection:
-            await connection.execute(SQL.revoke_token, token.jti, datetime.fromtimestamp(token.exp, UTC))
+            await connection.execute(SQL.revoke_token, token.jti, datetime.fromtimestamp(token.counts_until, UTC))
             await connection.execute(SQL.forget_expired_tokens)
             await put_outbox(connection, [act])
 

@@ -69,6 +69,11 @@ class DeadLetterReads:
         row = await self._databases[service].fetchrow(SQL.find_letter, letter_id)
         return None if row is None else _letter(service, row)
 
+    async def about(self, service: str, transfer_id: UUID) -> list[DeadLetter]:
+        """A service's letters that hold this transfer, open or closed, among its newest."""
+        rows = await self._databases[service].fetch(SQL.letters_of, str(transfer_id))
+        return [_letter(service, row) for row in rows]
+
     async def watch(self) -> None:
         """Counts the open ones until cancelled."""
         await repeatedly("dead letters", self._count, every_s=_COUNT_EVERY_S)

@@ -13,5 +13,12 @@ SELECT id AS letter_id, message_type, reason, detail, origin, item, octet_length
        times_parked, resolution, resolved_at, resolved_by
   FROM dead_letters_all WHERE id = $1;
 
+-- name: letters_of
+-- Those of the thousand newest in which this text stands, whole.
+SELECT id AS letter_id, message_type, reason, detail, origin, item, octet_length(item) AS item_bytes, parked_at,
+       times_parked, resolution, resolved_at, resolved_by
+  FROM (SELECT * FROM dead_letters_all ORDER BY parked_at DESC, id DESC LIMIT 1000) AS newest
+ WHERE position($1::text IN item) > 0 ORDER BY parked_at DESC, letter_id DESC LIMIT 20;
+
 -- name: count_open
 SELECT count(*) FROM dead_letters_all WHERE resolution IS NULL;

@@ -34,9 +34,11 @@ class LedgerReads:
             return 0 if row is None else int(row["top"])
         return int(await self._ledger.fetchval(LEDGER_SQL.position_before_gap, account_id))
 
-    async def entries(self, account_id: UUID, *, below: int, limit: int) -> list[EntryView]:
-        """Entries below a position, newest first."""
-        rows = await self._ledger.fetch(LEDGER_SQL.list_entries, account_id, below, limit)
+    async def entries(
+        self, account_id: UUID, *, below: int, limit: int, start: datetime | None, end: datetime | None
+    ) -> list[EntryView]:
+        """Entries below a position and from `start` to before `end`, newest first."""
+        rows = await self._ledger.fetch(LEDGER_SQL.list_entries, account_id, below, limit, start, end)
         return [EntryView(**{field: row[field] for field in EntryView.__struct_fields__}) for row in rows]
 
     async def of_transfer(self, transfer_id: UUID) -> Sequence[Any]:
@@ -65,14 +67,16 @@ class LedgerReads:
             verified.append(verify(own, stand, posted, since, now=datetime.now(UTC), lag_max_s=self._lag_max_s))
         return verified
 
-    async def whole_book(self) -> AsyncIterator[list[tuple[Verification, str]]]:
-        """All accounts with their currencies, in pages of bounded size, in order of their ids."""
+    async def count_accounts(self) -> int:
+        """How many accounts there are, settlement accounts and deleted ones too."""
+        return int(await self._transfer.fetchval(TRANSFER_SQL.count_accounts))
+
+    async def whole_book(self) -> AsyncIterator[list[Verification]]:
+        """All accounts, in pages of bounded size, in order of their ids."""
         last: UUID | None = None
         while page := await self._accounts.ids_after(last, _ACCOUNTS_TOGETHER):
             last = page[-1]
-            verified = await self.verify(page)
-            accounts = await self._accounts.accounts(page)
-            yield [(found, accounts[found.account_id].currency) for found in verified]
+            yield await self.verify(page)
 
     async def _books(self, account_ids: Sequence[UUID]) -> dict[UUID, Books]:
         rows = await self._ledger.fetch(LEDGER_SQL.books, list(account_ids))

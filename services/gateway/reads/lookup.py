@@ -34,11 +34,10 @@ class TransferLookup:
             return full.view
         # Another's goes the same way as one that does not exist: how long it takes tells nothing.
         pending = await self._pending(transfer_id)
-        if full is not None or pending is None or not (caller.is_admin or _is_own(caller, pending)):
-            return None
-        if not await self._reads.rows([transfer_id]):
+        may_see = pending is not None and (caller.is_admin or _is_own(caller, pending))
+        if may_see and not await self._reads.rows([transfer_id]):
             return pending
-        # It has ended between the two looks, or is deleted.
+        # It has ended between two looks (its record ends only after its row is there), or is deleted, or never was.
         full = await self._reads.full(transfer_id)
         return full.view if full is not None and _may_see(caller, full) else None
 

@@ -10,7 +10,8 @@ import msgspec
 from services.gateway.domain.views import TransferView
 from services.gateway.reads.ledger import LedgerReads
 from services.gateway.reads.transfers import TransferReads
-from shared.database import Database, load_queries
+from shared.database import Database, Row, load_queries
+from shared.money import to_text
 
 AUDIT_SQL = load_queries(__file__, "audit.sql")
 
@@ -31,8 +32,12 @@ class Timelines:
         self._ledger = ledger
         self._audit = audit
 
-    async def of(self, view: TransferView) -> list[Stage]:
-        """The stages that this transfer has passed, in the order in which it passes them."""
+    async def of(self, view: TransferView, *, with_books: bool = False) -> list[Stage]:
+        """The stages that this transfer has passed, in the order in which it passes them.
+
+        `with_books` tells what the entries did to the accounts. Positions and balances say how often an account has
+        moved, and what is on it: that is its owner's and operators' alone.
+        """
         stages = [Stage(stage="gateway", at=view.requested_at, detail={"request_id": view.request_id})]
         decided = (await self._transfers.decisions([view.transfer_id])).get(view.transfer_id)
         if decided is not None:
@@ -46,12 +51,20 @@ class Timelines:
                 "retry_count": view.retry_count,
             }
             stages.append(Stage(stage="transfer", at=view.settled_at, detail=end))
-        # Positions say how often an account has moved: that is its owner's alone.
         stages += [
-            Stage(stage="ledger", at=row["recorded_at"], detail={"direction": row["direction"]})
+            Stage(stage="ledger", at=row["recorded_at"], detail=_entry(row, with_books=with_books))
             for row in await self._ledger.of_transfer(view.transfer_id)
         ]
         for row in await self._audit.fetch(AUDIT_SQL.rows_of_transfer, str(view.transfer_id)):
             detail = {"action": row["action"], "status": row["status"], "seq": row["seq"]}
             stages.append(Stage(stage="audit", at=row["recorded_at"], detail=detail))
         return stages
+
+
+def _entry(row: Row, *, with_books: bool) -> dict[str, Any]:
+    if not with_books:
+        return {"direction": row["direction"]}
+    amounts = {
+        name: to_text(row[f"{name}_minor"], row["currency"]) for name in ("amount", "balance_before", "balance_after")
+    }
+    return {name: row[name] for name in ("direction", "account_id", "account_seq", "currency")} | amounts

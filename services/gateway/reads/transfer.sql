@@ -4,6 +4,10 @@
 -- Deleted ones too: a replay must find them.
 SELECT * FROM transfer.transactions_all WHERE id = ANY($1::uuid[]);
 
+-- name: seen
+-- What a refusal for want of funds saw: the balance, and up to which position.
+SELECT seen_balance_minor, seen_account_seq FROM transfer.transactions_all WHERE id = $1;
+
 -- name: transfer_with_payee
 -- What a client reads: a deleted one is not there.
 SELECT t.*, (SELECT owner_id FROM transfer.accounts_all WHERE id = t.to_account_id) AS payee_id
@@ -64,22 +68,28 @@ SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, v
 -- name: list_live_accounts
 SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at
   FROM transfer.accounts_live
- WHERE ($1::uuid IS NULL OR owner_id = $1) AND owner_id IS NOT NULL
+ WHERE owner_id = $1
    AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
  ORDER BY created_at DESC, id DESC LIMIT $4;
 
--- name: list_all_accounts
--- Deleted ones too, for an operator who asks for them.
+-- name: find_accounts
+-- For an operator: of one owner, of one currency, or all; settlement accounts belong to nobody's list.
 SELECT id AS account_id, owner_id, name, currency, balance_minor, account_seq, version, created_at, updated_at,
        is_deleted
   FROM transfer.accounts_all
- WHERE ($1::uuid IS NULL OR owner_id = $1) AND owner_id IS NOT NULL
-   AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
- ORDER BY created_at DESC, id DESC LIMIT $4;
+ WHERE owner_id IS NOT NULL
+   AND ($1::uuid IS NULL OR owner_id = $1)
+   AND ($2::char(3) IS NULL OR currency = $2)
+   AND ($3::boolean OR NOT is_deleted)
+   AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+ ORDER BY created_at DESC, id DESC LIMIT $6;
 
 -- name: list_account_ids
 -- Every account, settlement accounts too, in pages by id: for the verification of the whole book.
 SELECT id FROM transfer.accounts_all WHERE ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2;
+
+-- name: count_accounts
+SELECT count(*) FROM transfer.accounts_all;
 
 -- name: command_outcomes
 SELECT command_id, outcome FROM transfer.command_outcomes WHERE command_id = ANY($1::uuid[]);

@@ -199,4 +199,6 @@ def view_of(row: Row) -> TransferView:
         reasons=_reasons.decode(row["reasons"]) if row["reasons"] else (),
         retry_count=row["retry_count"],
         settled_at=row["settled_at"],
+        idempotency_key=row["idempotency_key"],
+        is_deleted=row["is_deleted"],
     )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.calls.accounts import AccountCommands
-from services.gateway.domain import bodies, parsing, requests
+from services.gateway.domain import bodies, ids, parsing, requests
 from services.gateway.domain.bodies import AccountBody, EntryBody
 from services.gateway.domain.views import AccountView
 from services.gateway.errors import AccountNotFound
 from services.gateway.http import paging
-from services.gateway.http.openapi import PAGING, Call
+from services.gateway.http.openapi import DATES, PAGING, Call
 from services.gateway.http.reading import Reader, command_wait_s, idempotency_key, path_id
 from services.gateway.http.responses import answer, nothing
+from services.gateway.idempotency.metrics import counted, replay_or_claim
 from services.gateway.identity.activity import BLOCKED, SUCCESS, Activities, activity
 from services.gateway.identity.callers import Caller, Callers
 from services.gateway.reads.accounts import AccountReads
@@ -56,7 +58,7 @@ class AccountRoutes:
             Call(method="DELETE", path=one, endpoint=self.close, summary="Delete an empty account", tag=tag, status=204,
                  also=(404, 409), waits=True),
             Call(method="GET", path=f"{one}/entries", endpoint=self.entries, summary="The account's statement", tag=tag,
-                 listed=EntryBody, also=(404,), query=PAGING),
+                 listed=EntryBody, also=(404,), query={**DATES, **PAGING}),
         ]  # fmt: skip
 
     async def open(self, request: Request) -> Response:
@@ -67,7 +69,10 @@ class AccountRoutes:
         name, currency = parsing.checked(
             lambda: parsing.visible(body.name, "name"), lambda: parsing.currency(body.currency)
         )
-        account, is_replay = await self._commands.open(caller, name, currency, key=key, wait_s=command_wait_s(request))
+        opening = self._commands.open(caller, name, currency, key=key, wait_s=command_wait_s(request))
+        if key is not None:
+            opening = counted(ids.ACCOUNTS, opening, lambda found: replay_or_claim(found[1]))
+        account, is_replay = await opening
         headers = {"Location": f"/api/v1/accounts/{account.account_id}"}
         if is_replay and key is not None:
             headers["Idempotent-Replayed"] = "true"
@@ -76,7 +81,7 @@ class AccountRoutes:
     async def list(self, request: Request) -> Response:
         """The caller's accounts, newest first."""
         caller = await self._callers.of(request)
-        return await account_page(request, self._accounts, caller.user_id, with_deleted=False, tell_deletion=False)
+        return await account_page(request, self._accounts, caller.user_id)
 
     async def read(self, request: Request) -> Response:
         """One account of the caller; any, for an operator."""
@@ -98,13 +103,13 @@ class AccountRoutes:
         return nothing()
 
     async def entries(self, request: Request) -> Response:
-        """What moved the account, newest first, as far as the ledger is without a gap."""
+        """What moved the account, newest first, as far as the ledger is without a gap; dates are of settlement."""
         caller = await self._callers.of(request)
-        limit, below = paging.limit(request), paging.position(request)
+        limit, below, (start, end) = paging.limit(request), paging.position(request), paging.time_range(request)
         account = await self._seen(request, caller)
         position = await self._ledger.position(account.account_id)
         top = position + 1 if below is None else min(below.account_seq, position + 1)
-        found = await self._ledger.entries(account.account_id, below=top, limit=limit + 1)
+        found = await self._ledger.entries(account.account_id, below=top, limit=limit + 1, start=start, end=end)
         items = [bodies.entry(entry) for entry in found[:limit]]
         more = len(found) > limit
         cursor = paging.cursor_text(paging.Position(items[-1].account_seq)) if more else None
@@ -138,14 +143,16 @@ def may_see(caller: Caller, account: AccountView | None) -> bool:
     return caller.is_admin or account.owner_id == caller.user_id
 
 
-async def account_page(
-    request: Request, accounts: AccountReads, owner_id: UUID | None, *, with_deleted: bool, tell_deletion: bool
-) -> Response:
-    """One page of accounts."""
+async def account_page(request: Request, accounts: AccountReads, owner_id: UUID) -> Response:
+    """One page of an owner's accounts."""
     limit, place = paging.limit(request), paging.place(request)
     before = None if place is None else (place.created_at, place.id)
-    found = await accounts.page(owner_id, with_deleted=with_deleted, before=before, limit=limit + 1)
+    found = await accounts.page(owner_id, before=before, limit=limit + 1)
+    items = [bodies.account(account) for account in found[:limit]]
+    return answer(paging.Page(items=items, next_cursor=cursor_after(found, limit)))
+
+
+def cursor_after(found: Sequence[AccountView], limit: int) -> str | None:
+    """That of the next page, if more than `limit` were found."""
     last = found[limit - 1] if len(found) > limit else None
-    cursor = paging.cursor_text(paging.Place(last.created_at, last.account_id)) if last else None
-    items = [bodies.account(account, tell_deletion=tell_deletion) for account in found[:limit]]
-    return answer(paging.Page(items=items, next_cursor=cursor))
+    return paging.cursor_text(paging.Place(last.created_at, last.account_id)) if last else None

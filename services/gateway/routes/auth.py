@@ -12,11 +12,11 @@ from services.gateway.http.openapi import Call
 from services.gateway.http.reading import Reader
 from services.gateway.http.responses import answer, nothing
 from services.gateway.http.tokens import Tokens
-from services.gateway.idempotency.throttle import LoginThrottle
-from services.gateway.identity.activity import FAILED, Activities, activity
+from services.gateway.identity.activity import Activities, activity
 from services.gateway.identity.callers import Callers
+from services.gateway.identity.logins import Logins
 from services.gateway.identity.passwords import Passwords
-from services.gateway.identity.store import IdentityStore, normalised_email
+from services.gateway.identity.store import IdentityStore
 from shared.ids import random_id
 
 
@@ -30,7 +30,7 @@ class AuthRoutes:
         store: IdentityStore,
         passwords: Passwords,
         tokens: Tokens,
-        throttle: LoginThrottle,
+        logins: Logins,
         activities: Activities,
     ) -> None:
         self._reader = reader
@@ -38,7 +38,7 @@ class AuthRoutes:
         self._store = store
         self._passwords = passwords
         self._tokens = tokens
-        self._throttle = throttle
+        self._logins = logins
         self._activities = activities
 
     def calls(self) -> list[Call]:
@@ -72,22 +72,7 @@ class AuthRoutes:
     async def login(self, request: Request) -> Response:
         """A token. Address and password are wrong in the same way and after the same time."""
         body = await self._reader.body(request, requests.Login)
-        (email,) = parsing.checked(lambda: normalised_email(parsing.text(body.email, "email")))
-        address = self._callers.context(request).ip
-        reservation = await self._throttle.reserve(email, address)
-        user = await self._store.user_by_email(email)
-        is_right = await self._passwords.verify(body.password, user.password_hash if user else None)
-        if user is None or not is_right or not user.is_active:
-            context = self._callers.context(request, user.id if user else None)
-            failed = activity(
-                "LOGIN", "user", user.id if user else None, context, status=FAILED, error="bad_credentials"
-            )
-            await self._store.put_outbox([failed])
-            self._activities.wake()
-            raise Unauthenticated("E-mail address or password is wrong.")
-        await self._throttle.forgive(reservation, email, address)
-        await self._store.put_outbox([activity("LOGIN", "user", user.id, self._callers.context(request, user.id))])
-        self._activities.wake()
+        user = await self._logins.user(request, body)
         token = self._tokens.make(user.id, user.token_version)
         return answer(TokenBody(access_token=token, expires_in=self._tokens.ttl_s))
 

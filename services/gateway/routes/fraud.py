@@ -30,7 +30,7 @@ class FraudRoutes:
         ]  # fmt: skip
 
     async def stats(self, request: Request) -> Response:
-        """Counts, amounts and reasons of a range of days."""
+        """Counts, amounts and reasons of a range of days, by day and, if it is short, by hour; and who was blocked."""
         caller = await self._callers.admin(request)
         start, end = paging.time_range(request)
         found = await self._reads.of(start, end)

@@ -19,6 +19,7 @@ from services.gateway.errors import FieldError, KeyMissing, ValidationFailed
 from services.gateway.http.openapi import Call
 from services.gateway.http.reading import BATCH_BYTES_MAX, Reader, command_wait_s, idempotency_key, required_key, wait_s
 from services.gateway.http.responses import answer
+from services.gateway.idempotency.metrics import as_answered, count_reused, counted, replay_or_claim
 from services.gateway.identity.callers import Caller, Callers
 from services.gateway.reads.accounts import AccountReads
 from services.gateway.routes.transfers import batch_answer, transfer_answer
@@ -77,7 +78,8 @@ class OperatorRoutes:
         body = await self._reader.body(request, requests.OperatorTransfer)
         (order,) = parsing.checked(lambda: parsing.operator_order(kind, body))
         instruction = instruction_of(order, caller, ids.transfer_id(caller.user_id, operation, key), key=key)
-        return transfer_answer(await self._transfers.carry(instruction, wait_s=wait_s(request), address=""))
+        carrying = self._transfers.carry(instruction, wait_s=wait_s(request), address="")
+        return transfer_answer(await counted(operation, carrying, as_answered))
 
     async def transfer_batch(self, request: Request) -> Response:
         """Transfers in order; each counts against the limits of its source account's owner."""
@@ -89,7 +91,8 @@ class OperatorRoutes:
         accounts = await self._accounts.accounts(list({order.from_account_id for order in orders}))
         owners = {account_id: account.owner_id for account_id, account in accounts.items()}
         call = keyed_batch(caller, key, [item.idempotency_key for item in body.transfers], orders, owners)
-        return batch_answer(await self._batches.carry(call, caller, wait_s=wait_s(request)))
+        carrying = self._batches.carry(call, caller, wait_s=wait_s(request))
+        return batch_answer(await counted(ids.ADMIN_TRANSFERS_BATCH, carrying, as_answered))
 
     async def account_batch(self, request: Request) -> Response:
         """Owners, their accounts, and what those hold from the start."""
@@ -98,7 +101,9 @@ class OperatorRoutes:
         body = await self._reader.body(request, requests.KeyedAccountBatch, bytes_max=BATCH_BYTES_MAX)
         check_keys("accounts", key, [item.idempotency_key for item in body.accounts])
         items = parsing.each("accounts", body.accounts, _opening)
-        found = await self._openings.carry(items, caller, key=key, wait_s=command_wait_s(request))
+        carrying = self._openings.carry(items, caller, key=key, wait_s=command_wait_s(request))
+        found = await counted(ids.ADMIN_ACCOUNTS_BATCH, carrying, lambda found: replay_or_claim(found.is_replay))
+        count_reused(found.items)
         headers = {"Idempotent-Replayed": "true"} if found.is_replay else None
         return answer(AccountItems(items=found.items), 200, headers)
 

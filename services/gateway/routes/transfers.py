@@ -19,6 +19,7 @@ from services.gateway.http import paging
 from services.gateway.http.openapi import DATES, PAGING, Call, Query
 from services.gateway.http.reading import BATCH_BYTES_MAX, Reader, path_id, required_key, wait_s
 from services.gateway.http.responses import answer, encoded
+from services.gateway.idempotency.metrics import as_answered, count_reused, counted
 from services.gateway.identity.activity import BLOCKED, SUCCESS, Activities, activity
 from services.gateway.identity.callers import Caller, Callers
 from services.gateway.reads.lookup import TransferLookup
@@ -87,8 +88,8 @@ class TransferRoutes:
         (order,) = parsing.checked(lambda: parsing.transfer_order(body))
         transfer_id = ids.transfer_id(caller.user_id, ids.TRANSFERS, key)
         instruction = instruction_of(order, caller, transfer_id, key=key)
-        found = await self._transfers.carry(instruction, wait_s=wait_s(request), address=caller.context.ip)
-        return transfer_answer(found)
+        carrying = self._transfers.carry(instruction, wait_s=wait_s(request), address=caller.context.ip)
+        return transfer_answer(await counted(ids.TRANSFERS, carrying, as_answered))
 
     async def create_batch(self, request: Request) -> Response:
         """Transfers in order, each on its own."""
@@ -97,8 +98,8 @@ class TransferRoutes:
         body = await self._reader.body(request, requests.TransferBatch, bytes_max=BATCH_BYTES_MAX)
         orders = parsing.each("transfers", body.transfers, parsing.transfer_order)
         call = own_batch(caller, key, orders)
-        found = await self._batches.carry(call, caller, wait_s=wait_s(request), address=caller.context.ip)
-        return batch_answer(found)
+        carrying = self._batches.carry(call, caller, wait_s=wait_s(request), address=caller.context.ip)
+        return batch_answer(await counted(ids.TRANSFERS_BATCH, carrying, as_answered))
 
     async def list(self, request: Request) -> Response:
         """The caller's transfers, those under way first of all, and what others have sent him."""
@@ -128,10 +129,10 @@ class TransferRoutes:
         return answer(bodies.transfer(await self._seen(request, caller)))
 
     async def timeline(self, request: Request) -> Response:
-        """Where the transfer was, and when."""
+        """Where the transfer was, and when. Operators also see what its entries did to the accounts."""
         caller = await self._callers.of(request)
         view = await self._seen(request, caller)
-        return answer(TimelineBody(items=await self._timelines.of(view)))
+        return answer(TimelineBody(items=await self._timelines.of(view, with_books=caller.is_admin)))
 
     async def _seen(self, request: Request, caller: Caller) -> views.TransferView:
         transfer_id = path_id(request, "transfer_id", TransferNotFound)
@@ -176,5 +177,6 @@ def transfer_answer(found: Answer) -> Response:
 
 def batch_answer(found: BatchAnswer) -> Response:
     """The answer to a batch call."""
+    count_reused(found.items)
     headers = {"Idempotent-Replayed": "true"} if found.is_replay else None
     return answer(TransferItems(items=found.items), 200, headers)

@@ -3,7 +3,7 @@
 --   name, fingerprint, token, lease (ms), payload, users, members, address ('' is not counted), may it claim (1, 0)
 -- Answers the epoch and, for each call, one of:
 --   {'replay', status, body}  {'limited', wait (ms), is it the minute's first}  {'reuse', payload}
---   {'in_progress', lease left (ms)}  {'taken', payload, published}  {'absent'}  {'claimed'}
+--   {'in_progress', lease left (ms)}  {'taken', payload, published, was a lease left behind}  {'absent'}  {'claimed'}
 -- Another epoch than the caller's: answers that one ('' where there is none), and does nothing.
 -- include: common
 
@@ -81,7 +81,7 @@ local function answer(at)
     return {'in_progress', left}
   end
   redis.call('HSET', key, 'owner', token, 'holder', instance, 'lease', number(now + lease))
-  return {'taken', found[3], found[7] or '0'}
+  return {'taken', found[3], found[7] or '0', found[6] and '1' or '0'}
 end
 
 alive(instance)

@@ -2,7 +2,7 @@
 --   epoch            drawn when it is missing: whoever remembers another one knows that records were lost
 --   record:<name>    hash: state (pending, ended), fingerprint, payload, users, members, and
 --                      while pending: created, sent, published, tries; owner, holder and lease while a call is open
---                      once ended:    status, body
+--                      once ended:    status, body; of a batch the first of its members instead of the payload
 --                    <name> is t:<transfer id> or b:<batch id>; it expires only once ended
 --   members          hash: transfer id -> name of the batch record that holds it, while that is pending
 --   pending:<user>   sorted set of the names of a user's pending records, by the time they were made

@@ -1,5 +1,6 @@
 -- Hands out the records that are due, each to one sweeper: whoever moves its due time has it.
--- ARGV: epoch, how many at most, the first pause (ms), the longest pause (ms)
+-- ARGV: epoch, how many at most, the first pause (ms), the longest pause (ms), could it be published now (1, 0)
+-- Each look doubles a record's pause, but those at which nothing could be done: it must not wait when it can be.
 -- Answers the epoch, now, newest_ended, and of each record
 --   {name, fingerprint, payload, sent, published, tries}
 -- include: common
@@ -21,8 +22,11 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', 'remit:due', '-inf', number(no
   elseif left > 0 then
     redis.call('ZADD', 'remit:due', number(now + left), name)
   else
-    local tries = redis.call('HINCRBY', key, 'tries', 1)
-    local pause = math.min(first * 2 ^ math.min(tries - 1, 30), longest)
+    local tries, pause = tonumber(found[6] or '0'), first
+    if ARGV[5] == '1' then
+      tries = redis.call('HINCRBY', key, 'tries', 1)
+      pause = math.min(first * 2 ^ math.min(tries - 1, 30), longest)
+    end
     redis.call('ZADD', 'remit:due', number(now + pause), name)
     records[#records + 1] = {name, found[2], found[3], found[4], found[5] or '0', number(tries)}
   end

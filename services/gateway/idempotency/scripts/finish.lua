@@ -23,6 +23,10 @@ local function ended(key, name, fingerprint, status, body, asked, found)
     redis.call('HDEL', key, 'owner', 'holder', 'lease', 'created', 'sent', 'tries', 'published', 'users', 'members')
     if string.sub(name, 1, 1) == 'b' then
       redis.call('HDEL', key, 'payload')
+      local member = split(found[7])[1]
+      if member then
+        redis.call('HSET', key, 'member', member)
+      end
     end
     redis.call('PEXPIRE', key, keep)
     unindex(name, found[6], found[7])

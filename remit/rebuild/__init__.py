@@ -1,0 +1,1 @@
+"""Projections made anew from what they are projections of."""
