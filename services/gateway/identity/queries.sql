@@ -59,10 +59,12 @@ INSERT INTO identity.revoked_tokens (jti, expires_at) VALUES ($1, $2) ON CONFLIC
 DELETE FROM identity.revoked_tokens WHERE expires_at < clock_timestamp() - interval '1 hour';
 
 -- name: add_owners
--- An owner is the same however often an operator names him; those made now come back.
+-- An owner is the same however often an operator names him; those made now come back. His id is derived from his
+-- reference, and of two calls that make him at once the later one may meet the other's row at either index: a conflict
+-- named for one of them would be an error at the other.
 INSERT INTO identity.users (id, external_reference, full_name)
 SELECT id, reference, reference FROM unnest($1::uuid[], $2::text[]) AS owner (id, reference) ORDER BY id
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: put_outbox
