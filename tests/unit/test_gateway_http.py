@@ -113,13 +113,13 @@ PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
         ("10.0.0.1", ["6.6.6.6, nonsense"], PROXIES, "10.0.0.1"),
         ("10.0.0.1", [], PROXIES, "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.7:4711"], PROXIES, "198.51.100.7"),
-        ("10.0.0.1", ["[2001:db8:1:2:3::4]:4711"], PROXIES, "2001:db8:1:2::/64"),
+        ("10.0.0.1", ["[2001:db8:1:2:3::4]:4711"], PROXIES, "2001:db8:1:2:3::4"),
         ("::ffff:192.0.2.1", [], (), "192.0.2.1"),
         ("::ffff:10.0.0.1", ["198.51.100.7"], PROXIES, "198.51.100.7"),
-        ("2001:db8:1:2:3::4", [], (), "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:3::4", [], (), "2001:db8:1:2:3::4"),
     ],
 )
-def test_the_address_that_limits_count(peer: str, forwarded: Iterable[str], proxies: Any, address: str) -> None:
+def test_the_address_of_a_client(peer: str, forwarded: Iterable[str], proxies: Any, address: str) -> None:
     asked = request(*(("X-Forwarded-For", line) for line in forwarded), peer=peer)
     assert ClientAddresses(proxies).of(asked) == address
 

@@ -1,4 +1,4 @@
-"""Faults of Redis: killed, paused, emptied, full."""
+"""Faults of Redis: killed, paused, emptied, full, short of memory."""
 
 from __future__ import annotations
 
@@ -47,6 +47,17 @@ async def _full(lab: Lab, draw: Random) -> AsyncIterator[str]:
         await client.config_set("maxmemory", "0")
 
 
+@asynccontextmanager
+async def _short(lab: Lab, draw: Random) -> AsyncIterator[str]:
+    share = draw.uniform(0.8, 0.9)
+    async with lab.redis() as client:
+        used = int((await client.info("memory"))["used_memory"])
+        await client.config_set("maxmemory", str(int(used / share)))
+    yield f"{share:.0%} of it in use"
+    async with lab.redis() as client:
+        await client.config_set("maxmemory", "0")
+
+
 NEMESES = (
     Nemesis(
         name="redis killed",
@@ -80,6 +91,15 @@ NEMESES = (
         act=_full,
         least_s=3,
         most_s=10,
+        touches=_REDIS,
+    ),
+    Nemesis(
+        name="redis short",
+        does="so little memory for Redis that answers are kept for seconds, not for a day",
+        promises="a replay is answered from the row, in the same bytes",
+        act=_short,
+        least_s=8,
+        most_s=20,
         touches=_REDIS,
     ),
 )

@@ -10,7 +10,16 @@ import msgspec
 from services.gateway.calls.outcomes import Expected, Outcomes
 from services.gateway.calls.publishing import Requests
 from services.gateway.calls.refusals import Refusals
-from services.gateway.calls.transfers import LEASE_MARGIN_S, answering, claimed, in_progress, millis, order_of, seen
+from services.gateway.calls.transfers import (
+    LEASE_MARGIN_S,
+    answering,
+    claimed,
+    in_progress,
+    millis,
+    order_of,
+    seen,
+    unless_away,
+)
 from services.gateway.domain import bodies, ids, views
 from services.gateway.domain.bodies import TransferItemBody
 from services.gateway.domain.views import TransferView
@@ -25,6 +34,7 @@ from services.gateway.idempotency.claims import (
     Absent,
     Claim,
     InProgress,
+    Limited,
     Met,
     Record,
     Replay,
@@ -105,7 +115,9 @@ class Batches:
         met = await claimed(self._records, claim)
         if isinstance(met, Replay):
             return await self._rebuilt(call, met.body.decode())
-        await self._refusals.check(met, caller.context)
+        if isinstance(met, Limited | Absent) and (ended := await self._ended_before(call)) is not None:
+            return ended
+        await self._refusals.check(met, address, caller.context)
         _check(met, call)
         if isinstance(met, Taken):
             requests = requests_of(met.payload)
@@ -120,7 +132,9 @@ class Batches:
             if not (isinstance(met, Taken) and met.is_published):
                 await self._publish(claim, requests)
                 await expected.wait(wait_s)
-            found = await self._found(expected, wait_s)
+            elif len(await self._rows(expected)) < len(wanted):
+                await seen(expected, self._reads, wait_s)
+            found = await self._found(expected)
         if _is_of_another(call, found):
             await self._discard(claim.record)
             raise KeyReused(["transfers"])
@@ -140,17 +154,19 @@ class Batches:
             await self._let_sweep(claim.record, claim.token, is_published=False)
             raise
 
-    async def _found(self, expected: Expected, wait_s: float) -> dict[UUID, TransferView | TransferRefused]:
+    async def _ended_before(self, call: BatchCall) -> BatchAnswer | None:
+        """The answer of a batch of which Redis knows nothing any more, if the rows tell that it has ended."""
+        rows = await unless_away(self._reads.rows([item.transfer_id for item in call.published]))
+        request_id = _told_before(call, rows or {})
+        if rows is None or request_id is None or _is_of_another(call, rows):
+            return None
+        return BatchAnswer(items=self._items(call, {}, rows, request_id), is_replay=True)
+
+    async def _found(self, expected: Expected) -> dict[UUID, TransferView | TransferRefused]:
         """The ends that were told; and of the rest, the primary is asked before anything is called pending."""
+        told: dict[UUID, TransferView | TransferRefused] = {}
         if not expected.is_complete:
-            rows = await self._rows(expected)
-            if len(rows) + len(expected.arrived) < len(expected.wanted) and not expected.arrived:
-                # A record that another call left behind: its outcomes may still come.
-                await seen(expected, self._reads, wait_s)
-                rows = await self._rows(expected)
-        else:
-            rows = {}
-        told: dict[UUID, TransferView | TransferRefused] = dict(rows)
+            told.update(await self._rows(expected))
         for transfer_id, outcome in expected.arrived.items():
             if isinstance(outcome, TransferSettled):
                 told[transfer_id] = views.settled(outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -15,12 +16,14 @@ from services.gateway.identity.activity import BLOCKED, Activities, activity
 from shared.contracts.base import Context
 from shared.contracts.gateway import ActivityRecorded
 from shared.ids import derive
+from shared.messaging.batching import Batcher
 
 log = structlog.get_logger(__name__)
 
 _CODE = "ip_rate_limited"
 _EVERY_S = 10.0
 _TOGETHER_MAX = 200
+_KEPT_MS = 3_600_000
 
 
 class Refusals:
@@ -31,17 +34,17 @@ class Refusals:
         self._activities = activities
         self._limit = limit or 0
         self._window_s = window_s
+        self._counting: Batcher[str, bool] = Batcher(self._count, items_max=_TOGETHER_MAX)
 
-    async def check(self, met: Met, context: Context) -> None:
-        """Lets through what the limit let through.
+    async def check(self, met: Met, address: str, context: Context) -> None:
+        """Lets through what the limit let through; `address` is what it counts.
 
         Raises:
             RateLimited: this address has had its calls (draft-ietf-httpapi-ratelimit-headers).
         """
         if not isinstance(met, Limited):
             return
-        if met.is_first:
-            await self._record_first(context)
+        await self._record(address, context)
         wait_s = max(1, math.ceil(met.wait_ms / 1000))
         raise RateLimited(
             f"This address may ask for {self._limit} transfers in any {self._window_s} seconds.",
@@ -52,17 +55,22 @@ class Refusals:
             },
         )
 
-    async def _record_first(self, context: Context) -> None:
-        act = activity(
-            "FRAUD_CHECK", "transaction", None, context, status=BLOCKED, details={"code": _CODE}, error=_CODE
-        )
+    async def drain(self) -> None:
+        """Returns when nothing is in flight."""
+        await self._counting.drain()
+
+    async def _record(self, address: str, context: Context) -> None:
+        """Counts it, and tells the audit of its address' first in this minute; where neither can be, it is refused."""
         try:
-            await self._activities.tell(act)
+            if await self._counting.submit(address):
+                await self._activities.tell(_first(context))
         except Exception as error:
             if not passes(error):
                 raise
-            # The minute's end tells the count in any case.
             log.warning("refusal_not_recorded", error=repr(error))
+
+    async def _count(self, addresses: Sequence[str]) -> list[bool]:
+        return [is_first == 1 for is_first in await self._redis.run("refuse", [_KEPT_MS, *addresses])]
 
     async def run(self) -> None:
         """Records the counts of minutes that are over, until cancelled."""
@@ -74,12 +82,16 @@ class Refusals:
             done = []
             for member, times in counted:
                 minute, _, address = member.decode().partition(":")
-                await self._activities.tell(_count(int(minute), address, int(times)))
+                await self._activities.tell(_counted(int(minute), address, int(times)))
                 done.append(member)
             counted = await self._redis.run("refusals", [_TOGETHER_MAX, *done])
 
 
-def _count(minute: int, address: str, times: int) -> ActivityRecorded:
+def _first(context: Context) -> ActivityRecorded:
+    return activity("FRAUD_CHECK", "transaction", None, context, status=BLOCKED, details={"code": _CODE}, error=_CODE)
+
+
+def _counted(minute: int, address: str, times: int) -> ActivityRecorded:
     # Derived: every gateway that tells of this minute tells the same event.
     return activity(
         "FRAUD_CHECK",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -23,6 +24,7 @@ from services.gateway.idempotency.claims import (
     Claim,
     Claimed,
     InProgress,
+    Limited,
     Met,
     Record,
     Replay,
@@ -45,6 +47,8 @@ from shared.observability import traces
 # A lease outlives the longest wait by this much: what the publish and the last reads may take.
 LEASE_MARGIN_S = 10.0
 _LOOK_EVERY_S = 0.25
+
+Found = TypeVar("Found")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,12 +126,21 @@ class Transfers:
             may_claim=self._requests.is_up,
         )
         met = await claimed(self._records, claim)
+        if isinstance(met, Limited | Absent):
+            met = await self._ended_before(claim.record, instruction) or met
         if isinstance(met, Replay):
             return Answer(transfer_id=instruction.transfer_id, status=met.status, body=met.body, is_replay=True)
-        await self._refusals.check(met, instruction.context)
+        await self._refusals.check(met, address, instruction.context)
         check_met(met, instruction)
         with answering(self._records, claim):
             return await self._go_on(claim.record, token, request, met, wait_s)
+
+    async def _ended_before(self, record: Record, asked: Instruction) -> Replay | None:
+        """The answer to a call of which Redis knows nothing any more, if the row tells that it has ended."""
+        view = await unless_away(self._reads.row(asked.transfer_id))
+        if view is None or view.fingerprint != asked.fingerprint:
+            return None
+        return await end_record(self._records, record.name, view)
 
     async def _go_on(self, record: Record, token: str, request: TransferRequested, met: Met, wait_s: float) -> Answer:
         asked = request.instruction
@@ -218,6 +231,16 @@ async def seen(expected: Expected, reads: TransferReads, wait_s: float) -> None:
         await expected.wait(min(_LOOK_EVERY_S, left_s))
         if len(await reads.rows(list(expected.wanted))) == len(expected.wanted):
             return
+
+
+async def unless_away(read: Awaitable[Found]) -> Found | None:
+    """What is read, for a call that is refused where nothing is found; None where the database cannot tell either."""
+    try:
+        return await read
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        return None
 
 
 async def claimed(records: Records, claim: Claim) -> Met:

@@ -1,4 +1,4 @@
-"""Who calls, as far as the network tells: the address that limits count."""
+"""Who calls, as far as the network tells, and what of the address limits count."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ class ClientAddresses:
 
     def __init__(self, trusted_proxies: Sequence[Network]) -> None:
         self._trusted = tuple(trusted_proxies)
-        self._bucket = lru_cache(maxsize=_REMEMBERED)(bucket)
 
     def of(self, request: Request) -> str:
-        """The client's address as limits count it: IPv6 by its /64, a mapped IPv4 as IPv4; empty if unknown."""
+        """The client's address in its one spelling, a mapped IPv4 as IPv4; empty if unknown."""
         peer = request.client.host if request.client else ""
         if not self._trusted:
-            return self._bucket(peer)
-        return self._bucket(self._client(peer, request.headers.getlist("x-forwarded-for")))
+            return _spelled(peer)
+        return _spelled(self._client(peer, request.headers.getlist("x-forwarded-for")))
 
     def _client(self, peer: str, forwarded: Sequence[str]) -> str:
         hops = [hop.strip() for line in forwarded for hop in line.split(",")]
@@ -58,14 +57,19 @@ def parsed(host: str) -> Address | None:
     return address
 
 
-def bucket(host: str) -> str:
-    """What stands for all addresses that one client can easily use."""
+@lru_cache(maxsize=_REMEMBERED)
+def _spelled(host: str) -> str:
     address = parsed(host)
-    if address is None:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    return "" if address is None else str(address)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def counted_as(address: str) -> str:
+    """What limits count for all addresses that one client can easily use: IPv6 by its /64; empty if unknown."""
+    found = parsed(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return "" if found is None else str(found)
 
 
 def without_port(hop: str) -> str:

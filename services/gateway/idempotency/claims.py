@@ -53,7 +53,6 @@ class Limited(msgspec.Struct, frozen=True):
     """The address has had its calls; the window has room again after `wait_ms`."""
 
     wait_ms: int
-    is_first: bool
 
 
 class Reuse(msgspec.Struct, frozen=True):
@@ -164,5 +163,5 @@ def met_with(answer: list[Any]) -> Met:
     if kind == b"in_progress":
         return InProgress(answer[1])
     if kind == b"limited":
-        return Limited(answer[1], bool(answer[2]))
+        return Limited(answer[1])
     return Reuse(answer[1]) if kind == b"reuse" else Absent()

@@ -43,7 +43,6 @@ _TOGETHER_MAX = 500
 _HELD_MAX = 100_000
 _ABANDONED_MAX = 10_000
 _RELEASED_DUE_MS = 5_000
-_REFUSALS_KEPT_MS = 3_600_000
 _RESTORED_TOGETHER = 100
 _EPOCH_TRIES = 5
 
@@ -212,7 +211,7 @@ class Records:
     async def _claim(self, claims: Sequence[Claim]) -> Sequence[Met]:
         for _ in range(_EPOCH_TRIES):
             known = self.epoch.known
-            arguments: list[Argument] = [known, self._instance, self._limit, self._window_ms, _REFUSALS_KEPT_MS]
+            arguments: list[Argument] = [known, self._instance, self._limit, self._window_ms]
             for claim in claims:
                 record = claim.record
                 arguments += (

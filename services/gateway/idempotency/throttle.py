@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+from contextlib import suppress
 
 from services.gateway.errors import RateLimited
 from services.gateway.idempotency.redis import Argument, Redis
+from shared.errors import TransientError
 from shared.ids import random_id
 
 ACCOUNT_FAILURES_MAX = 10
@@ -23,7 +25,7 @@ class LoginThrottle:
         self._redis = redis
 
     async def reserve(self, email: str, address: str) -> str:
-        """Room for one more failure; give it back with `forgive` if there was none.
+        """Room for one more failure; give it back with `forgive` or `take_back` if there was none.
 
         Raises:
             RateLimited: no room.
@@ -40,9 +42,17 @@ class LoginThrottle:
         return name
 
     async def forgive(self, name: str, email: str, address: str) -> None:
-        """The login succeeded."""
+        """The login succeeded: from now on its address is known to the account."""
+        await self._give_back(name, email, address, known_for_ms=_KNOWN_FOR_S * 1000)
+
+    async def take_back(self, name: str, email: str, address: str) -> None:
+        """The try came to nothing. If Redis cannot be told, it counts."""
+        with suppress(TransientError):
+            await self._give_back(name, email, address, known_for_ms=0)
+
+    async def _give_back(self, name: str, email: str, address: str, *, known_for_ms: int) -> None:
         account, stranger, known = _keys(email, address)
-        await self._redis.run("forgive", [name, known, _KNOWN_FOR_S * 1000, account, stranger, f"address:{address}"])
+        await self._redis.run("forgive", [name, known, known_for_ms, account, stranger, f"address:{address}"])
 
 
 def _refused(wait_s: int, window: int) -> RateLimited:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from services.gateway.domain import parsing, requests
 from services.gateway.errors import Forbidden, Unauthenticated
+from services.gateway.http.addresses import counted_as
 from services.gateway.idempotency.throttle import LoginThrottle
 from services.gateway.identity.activity import BLOCKED, FAILED, SUCCESS, Activities, activity
 from services.gateway.identity.callers import Callers
@@ -39,10 +40,15 @@ class Logins:
             Forbidden: right, but no operator where only operators are let in.
         """
         (email,) = parsing.checked(lambda: normalised_email(parsing.text(body.email, "email")))
-        address = self._callers.context(request).ip
+        address = counted_as(self._callers.context(request).ip)
         reservation = await self._throttle.reserve(email, address)
-        user = await self._store.user_by_email(email)
-        is_right = await self._passwords.verify(body.password, user.password_hash if user else None)
+        try:
+            user = await self._store.user_by_email(email)
+            is_right = await self._passwords.verify(body.password, user.password_hash if user else None)
+        except Exception:
+            # Nobody was told whether the password is right: this was no failure of his.
+            await self._throttle.take_back(reservation, email, address)
+            raise
         if user is None or not is_right or not user.is_active:
             await self._tell(request, user, FAILED, "bad_credentials")
             raise Unauthenticated("E-mail address or password is wrong.")

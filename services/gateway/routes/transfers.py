@@ -16,6 +16,7 @@ from services.gateway.domain.bodies import TransferBody, TransferItems
 from services.gateway.domain.parsing import Order
 from services.gateway.errors import TransferNotFound
 from services.gateway.http import paging
+from services.gateway.http.addresses import counted_as
 from services.gateway.http.openapi import DATES, PAGING, Call, Query
 from services.gateway.http.reading import BATCH_BYTES_MAX, Reader, path_id, required_key, wait_s
 from services.gateway.http.responses import answer, encoded
@@ -88,7 +89,7 @@ class TransferRoutes:
         (order,) = parsing.checked(lambda: parsing.transfer_order(body))
         transfer_id = ids.transfer_id(caller.user_id, ids.TRANSFERS, key)
         instruction = instruction_of(order, caller, transfer_id, key=key)
-        carrying = self._transfers.carry(instruction, wait_s=wait_s(request), address=caller.context.ip)
+        carrying = self._transfers.carry(instruction, wait_s=wait_s(request), address=counted_as(caller.context.ip))
         return transfer_answer(await counted(ids.TRANSFERS, carrying, as_answered))
 
     async def create_batch(self, request: Request) -> Response:
@@ -98,7 +99,7 @@ class TransferRoutes:
         body = await self._reader.body(request, requests.TransferBatch, bytes_max=BATCH_BYTES_MAX)
         orders = parsing.each("transfers", body.transfers, parsing.transfer_order)
         call = own_batch(caller, key, orders)
-        carrying = self._batches.carry(call, caller, wait_s=wait_s(request), address=caller.context.ip)
+        carrying = self._batches.carry(call, caller, wait_s=wait_s(request), address=counted_as(caller.context.ip))
         return batch_answer(await counted(ids.TRANSFERS_BATCH, carrying, as_answered))
 
     async def list(self, request: Request) -> Response:

@@ -97,6 +97,7 @@ def _wired(settings: Settings, outside: Outside, stop: asyncio.Event) -> Gateway
         drains=(
             parts.callers.drain,
             parts.requests.drain,
+            parts.refusals.drain,
             records.drain,
             parts.transfer_reads.drain,
             parts.activities.drain,

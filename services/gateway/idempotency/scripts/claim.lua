@@ -1,8 +1,8 @@
 -- Looks up or claims the records of all calls that arrived together, and counts their addresses.
--- ARGV: epoch, this gateway's instance, limit (0: off), window (ms), how long refusals are kept (ms); for each call:
+-- ARGV: epoch, this gateway's instance, limit (0: off), window (ms); for each call:
 --   name, fingerprint, token, lease (ms), payload, users, members, address ('' is not counted), may it claim (1, 0)
 -- Answers the epoch and, for each call, one of:
---   {'replay', status, body}  {'limited', wait (ms), is it the minute's first}  {'reuse', payload}
+--   {'replay', status, body}  {'limited', wait (ms)}  {'reuse', payload}
 --   {'in_progress', lease left (ms)}  {'taken', payload, published, was a lease left behind}  {'absent'}  {'claimed'}
 -- Another epoch than the caller's: answers that one ('' where there is none), and does nothing.
 -- include: common
@@ -11,7 +11,7 @@ local epoch = redis.call('GET', 'remit:epoch') or ''
 if epoch ~= ARGV[1] or epoch == '' then
   return {epoch, {}}
 end
-local instance, limit, window, kept = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local instance, limit, window = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = clock()
 
 local function over_the_limit(address)
@@ -36,17 +36,6 @@ local function count(address)
   redis.call('PEXPIRE', key, window)
 end
 
-local function refused(address)
-  local minute = number(math.floor(now / 60000))
-  local key = 'remit:refused:' .. minute .. ':' .. address
-  local times = redis.call('INCR', key)
-  if times == 1 then
-    redis.call('PEXPIRE', key, kept)
-    redis.call('ZADD', 'remit:refusals', minute, minute .. ':' .. address)
-  end
-  return times == 1 and 1 or 0
-end
-
 local function answer(at)
   local name, fingerprint, token, lease = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
   local payload, users, members, address = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
@@ -60,7 +49,7 @@ local function answer(at)
   end
   local wait = over_the_limit(address)
   if wait then
-    return {'limited', wait, refused(address)}
+    return {'limited', wait}
   end
   if not state and ARGV[at + 8] ~= '1' then
     return {'absent'}
@@ -86,7 +75,7 @@ end
 
 alive(instance)
 local answers = {}
-for at = 6, #ARGV, 9 do
+for at = 5, #ARGV, 9 do
   answers[#answers + 1] = answer(at)
 end
 return {epoch, answers}
