@@ -12,9 +12,9 @@ from prometheus_client import Counter
 
 from services.gateway.background import repeatedly
 from services.gateway.calls.publishing import Requests
-from services.gateway.calls.transfers import end_record, millis
-from services.gateway.domain import views
-from services.gateway.idempotency.claims import requests_of
+from services.gateway.calls.transfers import end_record, millis, order_of
+from services.gateway.domain import ids, views
+from services.gateway.idempotency.claims import Told, requests_of
 from services.gateway.idempotency.records import Records
 from services.gateway.reads.transfers import TransferReads
 from shared.contracts.gateway import TransferRequested
@@ -89,12 +89,18 @@ class Sweeper:
         await repeatedly("forget", self._forget, every_s=_FORGET_EVERY_S)
 
     async def _forget(self) -> None:
+        while await self._forget_longest_held():
+            pass
+
+    async def _forget_longest_held(self) -> int:
+        """Looks at those held longest; how many of them had ended."""
         held = self._records.longest_held(_RECORDS_MAX)
         ids = {record.name: [r.instruction.transfer_id for r in requests_of(record.payload)] for record in held}
         ended = await self._reads.rows([transfer_id for found in ids.values() for transfer_id in found]) if ids else {}
-        for name, transfer_ids in ids.items():
-            if all(transfer_id in ended for transfer_id in transfer_ids):
-                self._records.let_go(name)
+        over = [name for name, transfer_ids in ids.items() if all(each in ended for each in transfer_ids)]
+        for name in over:
+            self._records.let_go(name)
+        return len(over)
 
     async def _sweep(self) -> None:
         await self._records.release_abandoned()
@@ -117,17 +123,21 @@ class Sweeper:
     async def _completed(self, record: Due, rows: dict[Any, views.TransferView]) -> bool:
         """Ends the record if all it holds has ended; lets go of one whose key belongs to another payload."""
         ended = [rows.get(request.instruction.transfer_id) for request in record.requests]
+        refused: dict[int, Sequence[str]] = {}
         if any(view is None for view in ended):
             decisions = await self._reads.decisions([r.instruction.transfer_id for r in record.requests])
-            if not all(
-                view is not None or _belongs_to_another(request, decisions.get(request.instruction.transfer_id))
-                for view, request in zip(ended, record.requests, strict=True)
-            ):
-                return False
+            for view, request in zip(ended, record.requests, strict=True):
+                asked, decided = request.instruction, decisions.get(request.instruction.transfer_id)
+                if view is None and (decided is None or decided.instruction.fingerprint == asked.fingerprint):
+                    return False
+                if view is None and decided is not None:
+                    index = 0 if asked.batch is None else asked.batch.index
+                    refused[index] = ids.differing_fields(order_of(decided.instruction), order_of(asked))
         if record.is_batch:
             # One that holds nothing named unknown sources alone.
             request_id = record.requests[0].instruction.context.request_id if record.requests else ""
-            await self._records.end(record.name, record.fingerprint, 200, request_id.encode(), record.asked_ms)
+            told = Told(request_id, refused)
+            await self._records.end(record.name, record.fingerprint, 200, told.written, record.asked_ms)
             SWEPT.labels("completed").inc()
         elif (first := ended[0]) is not None and first.fingerprint == record.fingerprint:
             await end_record(self._records, record.name, first)
@@ -153,10 +163,6 @@ class Sweeper:
         SWEPT.labels("published").inc()
         first = named(record.requests[0]) if record.requests else {}
         log.warning("published_again", record=record.name, items=len(record.requests), **first)
-
-
-def _belongs_to_another(request: TransferRequested, decision: Any) -> bool:
-    return decision is not None and decision.instruction.fingerprint != request.instruction.fingerprint
 
 
 def _due(item: list[Any]) -> Due | None:

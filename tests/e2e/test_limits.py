@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import redis
 
 from deploy.local.stack import Stack
 from tests.support.bank import Bank, Session
@@ -122,6 +123,31 @@ def test_a_replay_counts_and_is_answered_over_the_limit(sender: Sender) -> None:
     again = sender.send(key=key, via=1)
     assert (again.status_code, again.content) == (201, first.content)
     assert again.headers["Idempotent-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("path", ["/transfers", "/transfers/batch"])
+def test_a_replay_of_which_only_rows_are_left_is_answered_over_the_limit(
+    sender: Sender, stack: Stack, path: str
+) -> None:
+    """As after 24 hours, or where Redis is short of memory."""
+    order = {"from_account_id": sender.source, "to_account_id": sender.to, "amount": "1.00", "currency": "USD"}
+    body = order if path == "/transfers" else {"transfers": [order, {**order, "amount": "5000.00"}]}
+    headers = {"X-Forwarded-For": sender.address}
+    key = str(uuid4())
+
+    def call() -> httpx.Response:
+        return sender.session.call("POST", path, key=key, json=body, headers=headers)
+
+    first = call()
+    with redis.Redis.from_url(stack.env["REMIT_REDIS_URL"]) as records:
+        for name in records.scan_iter("remit:record:*"):
+            if records.hget(name, "state") == b"ended":
+                records.delete(name)
+    assert [sender.send().status_code for _ in range(_LIMIT)] == [201] * (_LIMIT - 1) + [429]
+    again = call()
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert sender.send().status_code == 429
 
 
 def test_a_refused_call_leaves_its_key_free(sender: Sender) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -40,6 +40,7 @@ from services.gateway.idempotency.claims import (
     Replay,
     Reuse,
     Taken,
+    Told,
     batch_record,
     requests_of,
 )
@@ -114,7 +115,7 @@ class Batches:
         )
         met = await claimed(self._records, claim)
         if isinstance(met, Replay):
-            return await self._rebuilt(call, met.body.decode())
+            return await self._rebuilt(call, Told.read(met.body))
         if isinstance(met, Limited | Absent) and (ended := await self._ended_before(call)) is not None:
             return ended
         await self._refusals.check(met, address, caller.context)
@@ -143,7 +144,8 @@ class Batches:
         request_id = earlier or (requests[0].instruction.context.request_id if requests else call_request_id(call))
         with traces.part("answer", call.instructions[0].context):
             items = self._items(call, first, found, request_id)
-            await self._conclude(call, claim.record, claim.token, items, request_id)
+            told = Told(request_id, {i: end.differing_fields for i, end in _refused(call, found)})
+            await self._conclude(call, claim.record, claim.token, items, told)
         return BatchAnswer(items=items, is_replay=earlier is not None, is_resumed=isinstance(met, Taken))
 
     async def _publish(self, claim: Claim, requests: Sequence[TransferRequested]) -> None:
@@ -199,20 +201,22 @@ class Batches:
                 items.append(bodies.transfer_item(index, pending))
         return items
 
-    async def _rebuilt(self, call: BatchCall, request_id: str) -> BatchAnswer:
-        """The answer of a batch that has ended, from its rows. What has none was refused before it was published."""
+    async def _rebuilt(self, call: BatchCall, told: Told) -> BatchAnswer:
+        """The answer of a batch that has ended, from its rows and from what its record tells of those without one."""
         rows = await self._reads.rows([item.transfer_id for item in call.instructions])
         items = []
         for index, asked in enumerate(call.instructions):
             view = rows.get(asked.transfer_id)
-            if view is None:
-                items.append(_problem_item(index, AccountNotFound("No such source account."), request_id))
+            if index in told.refused:
+                items.append(_problem_item(index, KeyReused(told.refused[index]), told.request_id))
+            elif view is None:
+                items.append(_problem_item(index, AccountNotFound("No such source account."), told.request_id))
             else:
-                items.append(_ended_item(index, asked, view, request_id))
+                items.append(_ended_item(index, asked, view, told.request_id))
         return BatchAnswer(items=items, is_replay=True)
 
     async def _conclude(
-        self, call: BatchCall, record: Record, token: str, items: Sequence[TransferItemBody], request_id: str
+        self, call: BatchCall, record: Record, token: str, items: Sequence[TransferItemBody], told: Told
     ) -> None:
         """Ends the record if every item has ended; its body is what a rebuilt answer cannot know from the rows."""
         if any(item.status_code == 202 for item in items):
@@ -220,7 +224,7 @@ class Batches:
             return
         asked_ms = max((millis(item.requested_at) for item in call.instructions), default=0)
         try:
-            await self._records.end(record.name, record.fingerprint, 200, request_id.encode(), asked_ms)
+            await self._records.end(record.name, record.fingerprint, 200, told.written, asked_ms)
         except TransientError:
             self._records.let_go(record.name)
 
@@ -237,6 +241,16 @@ class Batches:
         except TransientError:
             # The lease runs out by itself.
             return
+
+
+def _refused(
+    call: BatchCall, found: Mapping[UUID, TransferView | TransferRefused]
+) -> Iterator[tuple[int, TransferRefused]]:
+    """The items, by their indexes, whose key belongs to another transfer that has no row yet, or to another batch."""
+    for index, asked in enumerate(call.instructions):
+        end = found.get(asked.transfer_id)
+        if index not in call.unpublished and isinstance(end, TransferRefused):
+            yield index, end
 
 
 def _check(met: Met, call: BatchCall) -> None:

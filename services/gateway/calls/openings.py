@@ -71,7 +71,9 @@ class Openings:
         openings = [_derived(item, caller, key, index) for index, item in enumerate(items)]
         await self._make_owners(openings, caller)
         changed, is_known = await self._open(openings, caller, key, wait_s)
-        funded = [o for o in openings if o.item.opening_minor and _is_open(changed.get(o.account_id))]
+        # The record of the deposits stands for all of the call: what they are must be the same whenever it is repeated.
+        is_told = len(changed) == len(openings)
+        funded = [o for o in openings if is_told and o.item.opening_minor and _is_open(changed.get(o.account_id))]
         deposits, is_funded = await self._fund(funded, openings, caller, key, wait_s)
         request_id = caller.context.request_id
         answered = [_answered(index, opening, changed, deposits, request_id) for index, opening in enumerate(openings)]
@@ -189,6 +191,9 @@ def _answered(
     if problem is not None or outcome is None:
         return _refused(index, problem or OutcomeUnknown(), request_id)
     deposit = deposits.get(opening.deposit_id)
+    if deposit is None and opening.item.opening_minor:
+        # How another account of the call ended was not told, so nothing was paid in yet.
+        return _refused(index, OutcomeUnknown(), request_id)
     status = 201 if deposit is None else deposit.status_code
     if deposit is not None and status not in {201, 202}:
         return AccountItemBody(index=index, status_code=status, problem=deposit.problem)

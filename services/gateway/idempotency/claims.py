@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from shared.contracts.gateway import TransferRequested
 EPOCH_SETTLES_MS = 3_000
 
 _requests = msgspec.json.Decoder(list[TransferRequested])
+_refused = msgspec.json.Decoder(dict[int, tuple[str, ...]]).decode
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """It has ended: this was the answer. For a batch the body is the first request's id."""
+    """It has ended: this was the answer. For a batch the body is what its rows do not tell (`Told`)."""
 
     status: int
     body: bytes
@@ -85,6 +86,26 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 Met = Replay | Limited | Reuse | InProgress | Taken | Absent | Claimed
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the rows of a batch that has ended do not tell: its first request's id, and the fields in which items differ
+    whose key was another transfer's, by index. A row may have come since for what that other transfer became."""
+
+    request_id: str
+    refused: Mapping[int, Sequence[str]] = {}
+
+    @property
+    def written(self) -> bytes:
+        """As a record keeps it."""
+        refused = b"\n" + msgspec.json.encode(self.refused) if self.refused else b""
+        return self.request_id.encode() + refused
+
+    @staticmethod
+    def read(body: bytes) -> Told:
+        """What a record kept. A request's id holds no line break."""
+        request_id, _, refused = body.partition(b"\n")
+        return Told(request_id.decode(), _refused(refused) if refused else {})
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,8 +77,6 @@ class Records:
         if len(self._held) >= _HELD_MAX:
             raise Overloaded
         met = await self._claims.submit(claim)
-        if isinstance(met, Claimed):
-            self._hold(claim.record)
         if isinstance(met, Taken) and met.was_held:
             TAKEOVERS.inc()
         return met
@@ -123,8 +121,8 @@ class Records:
         await self._finishes.submit(Finish(verb="discard", name=name, fingerprint=fingerprint))
         self.let_go(name)
 
-    def _hold(self, record: Record) -> None:
-        self._held[record.name] = record
+    def _hold(self, records: Iterable[Record]) -> None:
+        self._held.update((record.name, record) for record in records)
         HELD.set(len(self._held))
 
     def let_go(self, name: str) -> None:
@@ -227,7 +225,10 @@ class Records:
                 )
             epoch, answers = await self._redis.run("claim", arguments)
             if known and epoch.decode() == known:
-                return [met_with(answer) for answer in answers]
+                found = [met_with(answer) for answer in answers]
+                # Before anything else runs: a Redis that loses its data now must be told of them.
+                self._hold([claim.record for claim, met in zip(claims, found, strict=True) if isinstance(met, Claimed)])
+                return found
             await self.register_again()
         raise RedisUnavailable("its epoch keeps changing")
 
