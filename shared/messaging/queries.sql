@@ -15,9 +15,11 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[],
 SELECT message_type, item, times_parked, resolution FROM dead_letters WHERE id = $1;
 
 -- name: resolve_letter
--- Only while it is open and, for a replay, unless it was parked again meanwhile.
+-- Only while it is open and, for a replay, unless it was parked again meanwhile. A replay that had begun when the letter
+-- was discarded has been carried all the same, and the letter says what happened.
 UPDATE dead_letters SET resolution = $2, resolved_at = clock_timestamp(), resolved_by = $3
- WHERE id = $1 AND resolution IS NULL AND times_parked = coalesce($4, times_parked);
+ WHERE id = $1 AND (resolution IS NULL OR resolution = 'discarded' AND $4::integer IS NOT NULL)
+   AND times_parked = coalesce($4::integer, times_parked);
 
 -- name: keep_letter
 -- A replay has failed: the letter stays open and says why.

@@ -48,6 +48,20 @@ async def test_a_letter_is_found_as_it_was_parked(database: Database) -> None:
     assert await letters.find(letter.letter_id) == replace(found, is_discarded=True)
 
 
+async def test_a_letter_that_is_discarded_while_it_is_replayed_says_that_it_was_replayed(database: Database) -> None:
+    """The money has moved: by two workers an operator's two decisions may be carried out at once."""
+    letter = Letter(message_type="t", reason="poison", detail="first", origin="audit.x", item=f"{uuid4()}")
+    letters = DeadLetters(database)
+    await letters.park([letter])
+    begun = await letters.find(letter.letter_id)
+    assert begun is not None
+    await letters.resolve(letter.letter_id, "discarded", by=None)
+    await letters.resolve(letter.letter_id, "replayed", by=None, times_parked=begun.times_parked)
+    assert (await _letter_row(database, letter))["resolution"] == "replayed"
+    await letters.resolve(letter.letter_id, "discarded", by=None)
+    assert (await _letter_row(database, letter))["resolution"] == "replayed"
+
+
 async def test_what_a_replay_met_is_kept_whatever_it_says(database: Database) -> None:
     """A zero character, which PostgreSQL's texts cannot hold, is told as such."""
     letter = Letter(message_type="t", reason="poison", detail="first", origin="audit.x", item=f"{uuid4()}")
