@@ -73,11 +73,11 @@ def hosts_of(url: str) -> Sequence[tuple[str, int | None]]:
         AddressInvalid: they cannot be read.
     """
     parts = urlsplit(url)
+    query = _query(parts)
+    ports = [_port(port) for port in query.get("port", "").split(",")]
     hosts = list(_hosts(parts.netloc.rpartition("@")[2]))
     if hosts:
         return hosts
-    query = _query(parts)
-    ports = [_port(port) for port in query.get("port", "").split(",")]
     hosts = list(_hosts(query.get("host", "")))
     if len(ports) not in {1, len(hosts)}:
         raise AddressInvalid("needs one port for all hosts, or one for each")

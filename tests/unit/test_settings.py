@@ -124,6 +124,7 @@ def test_an_address_that_a_client_can_use_is_taken_as_it_is(variable: str, url: 
         ("REMIT_POSTGRES_URL", "postgresql://u:s3cret@db/remit?sslmode=s3cret"),
         ("REMIT_POSTGRES_URL", "postgresql:///remit?host=h1,h2,h3&port=1,2"),
         ("REMIT_POSTGRES_URL", "postgresql:///remit?host=h1&port=s3cret"),
+        ("REMIT_POSTGRES_URL", "postgresql://h1/remit?port=s3cret"),
         ("REMIT_REDIS_URL", "redis://u:s3cret@h:abc/0"),
         ("REMIT_REDIS_URL", "redis://u:s3cret@h/one"),
         ("REMIT_REDIS_URL", "redis://u:s3cret@h?db=one"),
