@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +27,7 @@ from shared.observability.health import Check, health_app
 from shared.observability.logs import configure_logs
 from shared.observability.loop import watch_loop
 from shared.observability.traces import tracing
-from shared.settings import Environment, traces_from
+from shared.settings import Environment, logs_from, traces_from
 
 log = structlog.get_logger(__name__)
 
@@ -33,11 +35,6 @@ log = structlog.get_logger(__name__)
 def run(service: str, serve: Callable[[Environment, asyncio.Event], Awaitable[None]]) -> None:
     """Runs a service until SIGTERM or SIGINT sets the event that `serve` is given; a wrong setting ends in one line."""
     environment = os.environ
-    configure_logs(
-        service,
-        as_json=environment.get("REMIT_LOG_FORMAT", "json") != "text",
-        level=environment.get("REMIT_LOG_LEVEL", "INFO").upper(),
-    )
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -47,12 +44,27 @@ def run(service: str, serve: Callable[[Environment, asyncio.Event], Awaitable[No
         await serve(environment, stop)
 
     try:
+        logs = logs_from(environment)
+        configure_logs(service, as_json=logs.format == "json", level=logs.level)
         with tracing(service, traces_from(environment)):
             _collect_rarely()
             uvloop.run(main())
     except SettingsError as error:
         sys.exit(f"{service}: {error}")
+    except BaseExceptionGroup as group:
+        # A part of the process found it, beside others that were stopped.
+        if (wrong := _first(group)) is None:
+            raise
+        sys.exit(f"{service}: {wrong}")
     log.info("stopped")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> SettingsError | None:
+    for error in group.exceptions:
+        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, SettingsError):
+            return found
+    return None
 
 
 def _collect_rarely() -> None:
@@ -65,8 +77,36 @@ def _collect_rarely() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+class CannotListen(SettingsError):
+    """A process cannot listen where its host and port say."""
+
+
+def _reason(error: BaseException | None) -> str:
+    """The system's word for it; an error's own text may name the address."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return type(error).__name__
+    # What the resolver says is counted below zero.
+    return os.strerror(error.errno) if error.errno > 0 else error.strerror or type(error).__name__
+
+
 class _Server(uvicorn.Server):
-    """Uvicorn as one task among others: signals are the process's, not the server's."""
+    """Uvicorn as one task among others: signals are the process's, not the server's, and so is the end of it."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens.
+
+        Raises:
+            CannotListen: the host is none, or not of this machine, or the port is taken.
+        """
+        said = logging.getLogger("uvicorn.error")
+        # It would be said twice, and once without the service's name.
+        said.disabled = True
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise CannotListen(f"cannot listen where its HOST and PORT say: {_reason(error.__context__)}") from None
+        finally:
+            said.disabled = False
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

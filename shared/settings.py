@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import re
 import socket
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import pydantic
 
+from shared.addresses import HTTP, AddressInvalid, kind_of
 from shared.errors import SettingsError
 from shared.ids import random_id
 
@@ -36,13 +38,18 @@ SCHEMA_OWNERS: Mapping[str, str] = {
 class SettingsModel(pydantic.BaseModel):
     """A frozen group of settings; an unknown or wrong value is an error, never ignored."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    # No setting is infinite: what waits or counts so long is off, and has a word for it.
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+
+# Where a process listens: an IP address, or a name that is one.
+Host = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9._:%-]{1,253}$")]
 
 
 class WorkerSettings(SettingsModel):
     """What every worker is told; each service's `settings.py` adds its own. Times in seconds."""
 
-    http_host: str = "127.0.0.1"
+    http_host: Host = "127.0.0.1"
     http_port: int = pydantic.Field(ge=0, le=65535)
     database_url: str
     amqp_url: str
@@ -68,9 +75,28 @@ class TraceSettings(SettingsModel):
     @pydantic.field_validator("endpoint")
     @classmethod
     def _with_path(cls, value: str | None) -> str | None:
-        if value is None or urlsplit(value).path.strip("/"):
+        if value is None or urlsplit(HTTP.checked(value)).path.strip("/"):
             return value
         return f"{value.rstrip('/')}/v1/traces"
+
+
+class LogSettings(SettingsModel):
+    """How each service writes its log."""
+
+    format: Literal["json", "text"] = "json"
+    level: str = "INFO"
+
+    @pydantic.field_validator("format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @pydantic.field_validator("level")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value.upper() not in logging.getLevelNamesMapping():
+            raise ValueError("must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        return value.upper()
 
 
 Model = TypeVar("Model", bound=SettingsModel)
@@ -95,8 +121,6 @@ def role_password(secret: str, role: str) -> str:
 def as_role(url: str, role: str) -> str:
     """`url` with the role's name and derived password in place of the owner's."""
     parts = urlsplit(url)
-    if parts.hostname is None:
-        raise SettingsError("an address needs the form scheme://user:password@host:port/…")
     secret = role_password(unquote(parts.password or ""), role)
     at = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(role)}:{secret}@{at}"))
@@ -114,12 +138,29 @@ def required(environment: Environment, name: str) -> str:
     return value
 
 
+def address(environment: Environment, name: str) -> str:
+    """The address that a variable holds, of the kind that its name says.
+
+    Raises:
+        SettingsError: it is unset, or no client could use it; the line names the variable alone.
+    """
+    try:
+        return kind_of(name).checked(required(environment, name))
+    except AddressInvalid as error:
+        raise SettingsError(f"{name} {error}") from None
+
+
+def address_if_set(environment: Environment, name: str) -> str | None:
+    """The same, or None where the variable is unset or empty."""
+    return address(environment, name) if environment.get(name, "").strip() else None
+
+
 def _own_or_derived(environment: Environment, name: str, wide: str, role: str) -> str:
-    if own := environment.get(name, "").strip():
+    if own := address_if_set(environment, name):
         return own
     if not environment.get(wide, "").strip():
         raise SettingsError(f"neither {name} nor {wide} is set")
-    return as_role(environment[wide].strip(), role)
+    return as_role(address(environment, wide), role)
 
 
 def postgres_url(environment: Environment, schema: str) -> str:
@@ -130,8 +171,8 @@ def postgres_url(environment: Environment, schema: str) -> str:
 
 def owner_postgres_url(environment: Environment, schema: str) -> str:
     """Where migrations change `schema`, as the owner of its tables."""
-    own = environment.get(f"REMIT_{schema.upper()}_OWNER_POSTGRES_URL", "").strip()
-    return own or required(environment, "REMIT_POSTGRES_URL")
+    own = address_if_set(environment, f"REMIT_{schema.upper()}_OWNER_POSTGRES_URL")
+    return own or address(environment, "REMIT_POSTGRES_URL")
 
 
 def reads_postgres_url(environment: Environment, service: str, schema: str) -> str:
@@ -150,6 +191,16 @@ def amqp_url(environment: Environment, service: str) -> str:
     )
 
 
+def redis_url(environment: Environment) -> str:
+    """Where the gateways meet Redis."""
+    return address(environment, "REMIT_REDIS_URL")
+
+
+def checkpoint_url(environment: Environment) -> str | None:
+    """The Redis that audit tells its checkpoints, where one is named for that."""
+    return address_if_set(environment, "REMIT_AUDIT_CHECKPOINT_URL")
+
+
 def build(model: type[Model], values: Mapping[str, object], names: Mapping[str, str]) -> Model:
     """`model` from `values`; a wrong value is named by its variable (`names`: field to variable).
 
@@ -161,7 +212,9 @@ def build(model: type[Model], values: Mapping[str, object], names: Mapping[str, 
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = str(first["loc"][0]) if first["loc"] else ""
-        raise SettingsError(f"{names.get(field, field)}: {first['msg'].removeprefix('Value error, ')}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        # What concerns several names them itself.
+        raise SettingsError(f"{names.get(field, field)}: {said}" if field else said) from None
 
 
 def from_environment(model: type[Model], environment: Environment, prefix: str, **given: object) -> Model:
@@ -178,3 +231,12 @@ def traces_from(environment: Environment) -> TraceSettings:
         SettingsError: one is wrong.
     """
     return from_environment(TraceSettings, environment, "REMIT_TRACES_")
+
+
+def logs_from(environment: Environment) -> LogSettings:
+    """How every service writes its log, from `REMIT_LOG_…`.
+
+    Raises:
+        SettingsError: one is wrong.
+    """
+    return from_environment(LogSettings, environment, "REMIT_LOG_")

@@ -20,7 +20,7 @@ from shared.audit_chain.stream import open_stream
 from shared.audit_chain.views import LogViews
 from shared.audit_chain.walk import verify
 from shared.database import Database, open_database
-from shared.settings import Environment, owner_postgres_url
+from shared.settings import Environment, address_if_set, checkpoint_url, owner_postgres_url
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 _PAGE_ROWS = 5_000
@@ -46,7 +46,7 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 async def _verify(_: argparse.Namespace, environment: Environment) -> int:
     out, begun_s = console(), time.monotonic()
-    url = environment.get("REMIT_AUDIT_CHECKPOINT_URL", "").strip() or environment.get("REMIT_REDIS_URL", "").strip()
+    url = checkpoint_url(environment) or address_if_set(environment, "REMIT_REDIS_URL")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_owner(environment))
         sent = await (await stack.enter_async_context(open_stream(url))).read() if url else {}

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from remit.environment import Settings
 from remit.errors import EXIT_OK, CommandError
 from shared.contracts import topology
-from shared.settings import Environment, amqp_url, required
+from shared.settings import Environment, address, amqp_url
 
 # Users stand in it with salted hashes of long random passwords; the broker reads it as a user of its own.
 _MODE = 0o644
@@ -53,9 +53,9 @@ def administrator(environment: Environment) -> Administrator:
     """The broker's administrator.
 
     Raises:
-        SettingsError: `REMIT_AMQP_URL` is not set.
+        SettingsError: `REMIT_AMQP_URL` is not set, or no address of a broker.
     """
-    parts = urlsplit(required(environment, "REMIT_AMQP_URL"))
+    parts = urlsplit(address(environment, "REMIT_AMQP_URL"))
     return Administrator(
         name=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
@@ -67,7 +67,7 @@ def broker_definitions(environment: Environment) -> dict[str, Any]:
     """Users with the very passwords that the services' addresses carry, permissions, exchanges, queues, bindings.
 
     Raises:
-        SettingsError: `REMIT_AMQP_URL` is not set.
+        SettingsError: `REMIT_AMQP_URL` is not set, or no address of a broker.
     """
     who = administrator(environment)
     return topology.definitions(who.name, who.password, who.vhost, passwords=broker_passwords(environment))

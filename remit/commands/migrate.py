@@ -16,7 +16,7 @@ from remit.console import console, table
 from remit.environment import Settings
 from remit.errors import EXIT_OK, EXIT_UNAVAILABLE, CommandError
 from shared.database.migrations import SCHEMAS, upgrade_all
-from shared.settings import Environment, owner_postgres_url
+from shared.settings import Environment, address_if_set, owner_postgres_url
 
 _CONNECT_TIMEOUT_S = 3
 _POLL_EVERY_S = 0.3
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Migrates every schema, sends the definitions, and prints the revisions."""
     environment, out = settings.environment, console()
+    management, amqp = (address_if_set(environment, f"REMIT_AMQP_{name}URL") for name in ("MANAGEMENT_", ""))
     for url in sorted({owner_postgres_url(environment, schema) for schema in SCHEMAS}):
         await asyncio.to_thread(_wait_for_postgres, url, arguments.wait_s)
     await asyncio.to_thread(upgrade_all, environment)
@@ -42,7 +43,6 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
     for schema in SCHEMAS:
         rows.add_row(schema, await asyncio.to_thread(_revision, owner_postgres_url(environment, schema), schema))
     out.print(rows)
-    management, amqp = (environment.get(f"REMIT_AMQP_{name}URL", "").strip() for name in ("MANAGEMENT_", ""))
     if management and amqp:
         await _send_definitions(management, environment, arguments.wait_s)
         out.print("broker: definitions sent (users, permissions, exchanges, queues, bindings)")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from remit.client import Credentials
-from shared.settings import Environment, required
+from shared.settings import Environment, address, required
 
 
 def api_url(environment: Environment) -> str:
     """Where the API answers.
 
     Raises:
-        SettingsError: `REMIT_API_URL` is not set.
+        SettingsError: `REMIT_API_URL` is not set, or no address of HTTP.
     """
-    return required(environment, "REMIT_API_URL").rstrip("/")
+    return address(environment, "REMIT_API_URL").rstrip("/")
 
 
 def admin_credentials(environment: Environment) -> Credentials:

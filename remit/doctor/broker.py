@@ -17,7 +17,8 @@ from remit.doctor import topology
 from remit.doctor.findings import Finding, fine, first_line, noted, wrong
 from remit.doctor.secrecy import place_of
 from shared.contracts.topology import QUEUES, dead_letter_queue
-from shared.settings import Environment, role_of
+from shared.errors import SettingsError
+from shared.settings import Environment, address_if_set, role_of
 
 _TIMEOUT_S = 5.0
 _SHARE_NOTED = 0.8
@@ -28,8 +29,11 @@ Api = httpx.AsyncClient
 
 
 async def examine(environment: Environment) -> Sequence[Finding]:
-    """Nothing where no address is set: that is told with the settings."""
-    amqp, management = (environment.get(f"REMIT_AMQP_{name}URL", "").strip() for name in ("", "MANAGEMENT_"))
+    """Nothing where no address is set, or a wrong one: that is told with the settings."""
+    try:
+        amqp, management = (address_if_set(environment, f"REMIT_AMQP_{name}URL") for name in ("", "MANAGEMENT_"))
+    except SettingsError:
+        return []
     found = await _greeted(amqp) if amqp else []
     return [*found, *await _managed(management, environment)] if amqp and management else found
 

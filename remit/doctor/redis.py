@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,8 +16,9 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from remit.doctor import clocks
 from remit.doctor.findings import Finding, fine, first_line, noted, wrong
 from remit.doctor.secrecy import place_of
+from shared.errors import SettingsError
 from shared.redis_errors import REDIS_ERRORS
-from shared.settings import Environment
+from shared.settings import Environment, address
 
 _VERSION_LEAST = 7
 _TIMEOUT_S = 3.0
@@ -28,9 +29,14 @@ _KEEP = "CONFIG SET {0} {1}, and the same in redis.conf"
 
 
 async def examine(environment: Environment) -> Sequence[Finding]:
-    """The gateways' Redis, and where audit tells its checkpoints if that is another."""
-    names = ("REMIT_REDIS_URL", "REMIT_AUDIT_CHECKPOINT_URL")
-    urls = dict.fromkeys(environment[name].strip() for name in names if environment.get(name, "").strip())
+    """The gateways' Redis, and where audit tells its checkpoints if that is another.
+
+    One whose address is missing or wrong is told with the settings.
+    """
+    urls: dict[str, None] = {}
+    for name in ("REMIT_REDIS_URL", "REMIT_AUDIT_CHECKPOINT_URL"):
+        with suppress(SettingsError):
+            urls[address(environment, name)] = None
     return [finding for url in urls for finding in await _server(url)]
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
-from shared.errors import SettingsError
-from shared.settings import Environment
+from shared.settings import Environment, address
 
 PASSWORD_LEAST = 16
 _DISTINCT_LEAST = 8
@@ -94,14 +93,10 @@ def readable(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Each address that is set, by its variable.
 
     Raises:
-        SettingsError: one cannot be read; the line names the variable alone.
+        SettingsError: no client could use one; the line names the variable alone.
     """
     for name, value in sorted(environment.items()):
         if not name.startswith("REMIT_") or not name.endswith("_URL") or not value.strip():
             continue
-        try:
-            parts = urlsplit(value)
-            _ = parts.port
-        except ValueError:
-            raise SettingsError(f"{name} is no address of the form scheme://user:password@host:port/…") from None
+        address(environment, name)
         yield name, value

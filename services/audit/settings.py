@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pydantic
 
-from shared.settings import Environment, WorkerSettings, amqp_url, from_environment, postgres_url
+from shared.settings import Environment, WorkerSettings, amqp_url, checkpoint_url, from_environment, postgres_url
 
 
 class Settings(WorkerSettings):
@@ -12,7 +12,7 @@ class Settings(WorkerSettings):
 
     http_port: int = pydantic.Field(default=8084, ge=0, le=65535)
     # A Redis whose stream keeps the checkpoints out of reach of whoever edits the database; none: the log alone.
-    checkpoint_url: str | None = pydantic.Field(default=None, pattern=r"^(redis|rediss|unix)://")
+    checkpoint_url: str | None = None
     checkpoint_every_s: float = pydantic.Field(default=60.0, gt=0, le=3_600)
 
 
@@ -28,4 +28,5 @@ def settings_from(environment: Environment) -> Settings:
         "REMIT_AUDIT_",
         database_url=postgres_url(environment, "audit"),
         amqp_url=amqp_url(environment, "audit"),
+        checkpoint_url=checkpoint_url(environment),
     )

@@ -16,7 +16,7 @@ from services.gateway.calls.transfers import millis
 from services.gateway.idempotency.claims import requests_of, single_record
 from services.gateway.idempotency.redis import Argument, Redis, open_redis
 from shared.database import Database, load_queries, open_database
-from shared.settings import Environment, reads_postgres_url, required
+from shared.settings import Environment, reads_postgres_url, redis_url
 
 SQL = load_queries(__file__, "repair.sql")
 
@@ -54,7 +54,7 @@ async def repair(environment: Environment) -> int:
     """
     url = reads_postgres_url(environment, "gateway", "transfer")
     async with (
-        open_redis(required(environment, "REMIT_REDIS_URL"), timeout_s=_REDIS_TIMEOUT_S) as redis,
+        open_redis(redis_url(environment), timeout_s=_REDIS_TIMEOUT_S) as redis,
         open_database(url, name="remit_gateway repair", schema="transfer", connections_max=2) as database,
     ):
         return await take_back(redis, database)

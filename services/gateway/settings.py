@@ -11,12 +11,15 @@ import structlog
 
 from shared.settings import (
     Environment,
+    Host,
     SettingsModel,
     amqp_url,
     build,
+    checkpoint_url,
     drawn_instance,
     postgres_url,
     reads_postgres_url,
+    redis_url,
     required,
 )
 
@@ -31,7 +34,7 @@ _READS = ("fraud", "transfer", "ledger", "audit")
 class Settings(SettingsModel):
     """The gateway's settings, read once."""
 
-    http_host: str = "127.0.0.1"
+    http_host: Host = "127.0.0.1"
     http_port: int = pydantic.Field(default=8080, ge=0, le=65_535)
     # Names the reply queue: no two live gateways may share it.
     instance: str = pydantic.Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
@@ -43,7 +46,7 @@ class Settings(SettingsModel):
     redis_url: str
     amqp_url: str
     # Where audit tells its checkpoints; the gateway reads them there.
-    checkpoint_url: str = pydantic.Field(pattern=r"^(redis|rediss|unix)://")
+    checkpoint_url: str
     jwt_secret: pydantic.SecretStr = pydantic.Field(min_length=32)
     jwt_ttl_s: int = pydantic.Field(default=900, ge=1, le=86_400)
     admin_email: str | None = pydantic.Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)
@@ -107,10 +110,12 @@ def settings_from(environment: Environment) -> Settings:
     """
     names = {field: _VARIABLES.get(field, f"{_PREFIX}{field.upper()}") for field in Settings.model_fields}
     required(environment, names["jwt_secret"])
+    redis = redis_url(environment)
     addresses: dict[str, object] = {
         "identity_url": postgres_url(environment, "identity"),
         **{f"{schema}_url": reads_postgres_url(environment, "gateway", schema) for schema in _READS},
-        "redis_url": required(environment, names["redis_url"]),
+        "redis_url": redis,
+        "checkpoint_url": checkpoint_url(environment) or redis,
         "amqp_url": amqp_url(environment, "gateway"),
     }
     read = {
@@ -118,8 +123,7 @@ def settings_from(environment: Environment) -> Settings:
         for field, name in names.items()
         if field not in addresses and environment.get(name, "").strip()
     }
-    made = {"instance": drawn_instance(), "checkpoint_url": addresses["redis_url"]}
-    settings = build(Settings, {**made, **read, **addresses}, names)
+    settings = build(Settings, {"instance": drawn_instance(), **read, **addresses}, names)
     if settings.ip_rate_limit is None:
         log.warning("ip_rate_limit_off", variable=names["ip_rate_limit"])
     return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,11 +15,13 @@ from sqlalchemy import create_engine, pool, text
 from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from shared.addresses import hosts_of
 from shared.database.ahead import make_ahead, with_indexes
 from shared.errors import Unavailable
 from shared.settings import (
     SCHEMA_OWNERS,
     Environment,
+    address,
     as_role,
     owner_postgres_url,
     role_of,
@@ -125,15 +127,14 @@ def _password_on(environment: Environment, owner_url: str, own_schema: str, serv
     names = [own, *reads] if own_schema in here else [*reads, "REMIT_POSTGRES_URL", own]
     given = next((name for name in names if environment.get(name, "").strip()), None)
     if given is None or given == "REMIT_POSTGRES_URL":
-        url = as_role(owner_url if given is None else environment[given].strip(), role_of(service))
+        url = as_role(owner_url if given is None else address(environment, given), role_of(service))
     else:
-        url = environment[given].strip()
+        url = address(environment, given)
     return unquote(urlsplit(url).password or "")
 
 
-def _server(url: str) -> tuple[str | None, int]:
-    parts = urlsplit(url)
-    return parts.hostname, parts.port or _POSTGRES_PORT
+def _server(url: str) -> Sequence[tuple[str, int]]:
+    return [(host, port or _POSTGRES_PORT) for host, port in hosts_of(url)]
 
 
 def _ensure_role(connection: psycopg.Connection, role: str, password: str) -> None:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 Check = Callable[[], Awaitable[bool]]
 
 _CHECK_TIMEOUT_S = 2.0
+_RETRY_AFTER_S = 1
 
 
 async def readiness(checks: Mapping[str, Check]) -> tuple[bool, dict[str, bool]]:
@@ -45,7 +46,9 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
     async def readyz(_: Request) -> Response:
         ready, results = await readiness(checks)
         body = {"status": "ready" if ready else "not_ready", "checks": results}
-        return JSONResponse(body, status_code=200 if ready else 503)
+        if ready:
+            return JSONResponse(body)
+        return JSONResponse(body, status_code=503, headers={"Retry-After": str(_RETRY_AFTER_S)})
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

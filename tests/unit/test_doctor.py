@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from remit import doctor
-from remit.doctor import clocks, postgres, settings
+from remit.doctor import broker, clocks, postgres, redis, settings
 from remit.doctor.findings import Finding, Level
 from remit.doctor.secrecy import secrets_in, weakness, without
 
@@ -158,3 +158,9 @@ async def test_a_server_that_is_away_is_said_once_however_it_fails_each_who_asks
     assert [finding.says.partition(": ")[0] for finding in found] == [
         f"PostgreSQL at 127.0.0.1:{port} does not answer",
     ]
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "amqp://u:s3cret@h:abc/0", "redis://u:s3cret@h:abc/0"])
+async def test_a_wrong_address_is_told_with_the_settings_and_nobody_is_asked_there(wrong: str) -> None:
+    assert await broker.examine({**_WHOLE, "REMIT_AMQP_URL": wrong}) == []
+    assert await redis.examine({"REMIT_REDIS_URL": wrong}) == []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import jwt
@@ -67,6 +68,19 @@ def request(*headers: tuple[str, str], query: str = "", peer: str = "192.0.2.9",
 )
 def test_a_key_is_the_same_bare_or_quoted(header: str, key: str) -> None:
     assert idempotency_key(request(("Idempotency-Key", header))) == key
+
+
+@pytest.mark.parametrize("written", ["k", '"k"', " k ", '"a b"', '"a\\"b"', 'a"b', "x" * 255])
+def test_a_key_in_a_filter_is_the_one_that_its_header_names(written: str) -> None:
+    asked = request(query=urlencode({"idempotency_key": written}))
+    assert paging.key_filter(asked) == idempotency_key(request(("Idempotency-Key", written)))
+
+
+@pytest.mark.parametrize("written", ["", " ", '""', '"k', "x" * 256, "é", "a\tb"])
+def test_a_filter_by_a_key_that_is_none_is_refused(written: str) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        paging.key_filter(request(query=urlencode({"idempotency_key": written})))
+    assert [error.field for error in caught.value.errors] == ["idempotency_key"]
 
 
 @pytest.mark.parametrize("header", ["", " ", '""', "x" * 256, "é", "a\tb"])
@@ -131,7 +145,22 @@ def test_a_cursor_leads_back_to_its_place() -> None:
     assert paging.position(request(query=f"cursor={paging.cursor_text(position)}")) == position
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "!!", "WzFd", "e30", "W10", "bnVsbA", "é"])
+def test_a_cursor_leads_to_the_same_place_whatever_its_offset() -> None:
+    place = paging.Place(datetime(2026, 1, 2, 3, tzinfo=timezone(timedelta(hours=1))), uuid4())
+    found = paging.place(request(query=f"cursor={paging.cursor_text(place)}"))
+    assert found == place
+    assert found is not None
+    assert found.created_at.tzinfo is UTC
+
+
+_BEFORE_ALL_TIME = paging.Place(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))), uuid4())
+_AFTER_ALL_TIME = paging.Place(datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), uuid4())
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "!!", "WzFd", "e30", "W10", "bnVsbA", "é", *map(paging.cursor_text, (_BEFORE_ALL_TIME, _AFTER_ALL_TIME))],
+)
 def test_a_cursor_from_elsewhere_is_refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid):
         paging.place(request(query=f"cursor={cursor}"))
@@ -151,6 +180,12 @@ def test_a_cursor_from_elsewhere_is_refused(cursor: str) -> None:
         ("end_date=2026-01-02T03:04:05Z", None, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
         ("start_date=2026-01-02T03:04:05%2B01:00", datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC), None),
         ("start_date=2026-01-02T03:04:05+01:00", datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC), None),
+        ("start_date=2026-01-02%2003:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), None),
+        ("start_date=2026-01-02%2003:04:05%2B01:00", datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC), None),
+        ("start_date=2026-01-02%2003:04:05+01:00", datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC), None),
+        ("start_date=2026-01-02&end_date=9999-12-31", datetime(2026, 1, 2, tzinfo=UTC), None),
+        ("end_date=9999-12-30", None, datetime(9999, 12, 31, tzinfo=UTC)),
+        ("start_date=9999-12-31", datetime(9999, 12, 31, tzinfo=UTC), None),
     ],
 )
 def test_a_range_of_time(query: str, start: datetime | None, end: datetime | None) -> None:
@@ -161,7 +196,9 @@ def test_a_range_of_time(query: str, start: datetime | None, end: datetime | Non
     "query",
     [
         "start_date=yesterday", "start_date=2026-02-30", "start_date=2026-01-02T03:04:05", "end_date=",
-        "end_date=9999-12-31", "start_date=2026-01-02&end_date=2026-01-01",
+        "start_date=2026-W01-1", "end_date=2026-W01-1", "start_date=2026-01-0%D9%A3", "start_date=2026-01-02%20",
+        "start_date=2026-01-02%2003:04:05", "start_date=0001-01-01T00:00:00%2B01:00",
+        "start_date=2026-01-02&end_date=2026-01-01",
         "start_date=2026-01-02T00:00:01Z&end_date=2026-01-02T00:00:00Z",
     ],
 )  # fmt: skip

@@ -30,6 +30,8 @@ def raw(text: str) -> msgspec.Raw:
         ('"12.34"', "USD", 1234),
         ("12.34", "USD", 1234),
         ("12.340", "USD", 1234),
+        ("100.000", "JPY", 100),
+        ('"12.3"', "USD", 1230),
         ('"12"', "USD", 1200),
         ("1e2", "USD", 10000),
         ("0.1", "USD", 10),
@@ -55,13 +57,33 @@ def test_what_is_no_amount_is_refused(written: str) -> None:
     assert caught.value.error.field == "amount"
 
 
+@pytest.mark.parametrize(
+    ("written", "currency", "decimals"),
+    [
+        ('"12.340"', "USD", 2),
+        ('"100.0"', "JPY", 0),
+        ('"100.000"', "JPY", 0),
+        ('"1.0000"', "BHD", 3),
+        ('"0.000"', "USD", 2),
+    ],
+)
+def test_a_string_has_no_more_decimals_than_its_currency(written: str, currency: str, decimals: int) -> None:
+    for field, parse in (("amount", parsing.amount), ("opening_balance", parsing.opening_balance)):
+        with pytest.raises(Invalid, match=f"^{currency} has {decimals} decimals$") as caught:
+            parse(raw(written), currency)
+        assert caught.value.error.field == field
+
+
 def test_an_unknown_currency_is_named_as_the_field_that_is_wrong() -> None:
     with pytest.raises(Invalid) as caught:
         parsing.amount(raw('"1"'), "XXX")
     assert caught.value.error.field == "currency"
+    with pytest.raises(Invalid) as caught:
+        parsing.opening_balance(raw('"0"'), "XXX")
+    assert caught.value.error.field == "currency"
 
 
-@pytest.mark.parametrize(("written", "minor"), [("", 0), ("null", 0), ('"0"', 0), ("0.00", 0), ('"1.50"', 150)])
+@pytest.mark.parametrize(("written", "minor"), [("", 0), ("null", 0), ('"0"', 0), ("0.000", 0), ('"1.50"', 150)])
 def test_an_opening_balance_may_be_nothing(written: str, minor: int) -> None:
     assert parsing.opening_balance(raw(written), "USD") == minor
 

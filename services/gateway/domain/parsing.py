@@ -96,7 +96,7 @@ def amount(raw: msgspec.Raw, code: str, field: str = "amount") -> int:
         Invalid: not a plain decimal number, not above zero, too large, or finer than the currency.
     """
     try:
-        return to_minor(_decimal(bytes(raw), field), code)
+        return to_minor(_decimal(bytes(raw), code, field), code)
     except UnknownCurrency:
         raise Invalid("currency", "is not an active ISO 4217 code") from None
     except AmountInvalid as error:
@@ -106,16 +106,26 @@ def amount(raw: msgspec.Raw, code: str, field: str = "amount") -> int:
 def opening_balance(raw: msgspec.Raw, code: str) -> int:
     """Like `amount`, but nothing and zero are zero."""
     written = bytes(raw)
-    if written in {b"", b"null"} or not _decimal(written, "opening_balance"):
-        return 0
+    try:
+        if written in {b"", b"null"} or not _decimal(written, code, "opening_balance"):
+            return 0
+    except UnknownCurrency:
+        raise Invalid("currency", "is not an active ISO 4217 code") from None
     return amount(raw, code, "opening_balance")
 
 
-def _decimal(written: bytes, field: str) -> Decimal:
+def _decimal(written: bytes, code: str, field: str) -> Decimal:
+    """The number that is written so.
+
+    A string is judged by its digits: decimals that the currency does not have are refused, zeros among them. A JSON
+    number is judged by its value, for whoever passes it on may have written it anew: 12.340 is 12.34.
+    """
     quoted = _AMOUNT_STRING.fullmatch(written)
     digits = quoted[1] if quoted else written
     if not quoted and not _AMOUNT_NUMBER.fullmatch(written):
         raise Invalid(field, 'must be a decimal string above zero, such as "12.34"')
+    if quoted and len(digits.partition(b".")[2]) > exponent_of(code):
+        raise Invalid(field, f"{code} has {exponent_of(code)} decimals")
     try:
         return Decimal(digits.decode("ascii"))
     except InvalidOperation:  # pragma: no cover - the patterns admit nothing that Decimal refuses

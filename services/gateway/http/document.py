@@ -275,7 +275,11 @@ def _health_paths() -> Node:
                 "tags": ["health"],
                 "security": [],
                 "responses": {
-                    status: {"description": text_, "headers": _headers(()), "content": content}
+                    status: {
+                        "description": text_,
+                        "headers": _headers(("Retry-After",) if status == "503" else ()),
+                        "content": content,
+                    }
                     for status, text_ in answers.items()
                 },
             }

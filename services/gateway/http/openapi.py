@@ -31,7 +31,8 @@ DATES: Query = {
     },
     "end_date": {
         **_MOMENT,
-        "description": "RFC 3339 (exclusive) or YYYY-MM-DD (UTC; includes that day); not before the start.",
+        "description": "RFC 3339 (exclusive) or YYYY-MM-DD (UTC; includes that day, and 9999-12-31 all that comes); "
+        "not before the start.",
         "examples": ["2026-12-31", "2026-12-31T12:00:00Z"],
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,12 +12,15 @@ from uuid import UUID
 import msgspec
 from starlette.requests import Request
 
-from services.gateway.errors import CursorInvalid, FieldError, ValidationFailed
-from services.gateway.http.reading import KEY_MAX, uuid_of
+from services.gateway.errors import CursorInvalid, FieldError, KeyInvalid, ValidationFailed
+from services.gateway.http.reading import KEY_MAX, key_of, uuid_of
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
-_BARE_DATE = len("2026-12-31")
+# The standard library reads more, such as a week of the year: 2026-W01-1.
+_BARE_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# A plus sign that was not escaped arrives as a space. Between date and time a space is one (RFC 3339, 5.6).
+_PLUS_LOST = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)")
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -65,9 +69,15 @@ def place(request: Request) -> Place | None:
         CursorInvalid: not a cursor of such a list.
     """
     found: Place | None = _cursor(request, Place)
-    if found is not None and found.created_at.tzinfo is None:
+    if found is None:
+        return None
+    if found.created_at.tzinfo is None:
         raise CursorInvalid
-    return found
+    try:
+        return Place(found.created_at.astimezone(UTC), found.id)
+    except OverflowError:
+        # The first hours of the year 1, east of Greenwich.
+        raise CursorInvalid from None
 
 
 def position(request: Request) -> Position | None:
@@ -96,13 +106,15 @@ def _cursor(request: Request, cursor_type: Any) -> Any:
 def time_range(request: Request) -> tuple[datetime | None, datetime | None]:
     """`start_date` (inclusive) and `end_date` as an exclusive end: a bare end date includes its day.
 
+    The last day that a date can name has no end: it is how clients write "for ever".
+
     Raises:
         ValidationFailed: neither RFC 3339 nor YYYY-MM-DD, or the start is after the end.
     """
     start = _moment(request, "start_date", days=0)
     end = _moment(request, "end_date", days=1)
     # A bare end date has become the day after it, which is outside; a time is outside by itself.
-    whole_day = len(request.query_params.get("end_date", "")) == _BARE_DATE
+    whole_day = _BARE_DATE.fullmatch(request.query_params.get("end_date", "")) is not None
     if start is not None and end is not None and (start > end or (whole_day and start == end)):
         raise _invalid("start_date", "is after end_date")
     return start, end
@@ -113,11 +125,12 @@ def _moment(request: Request, name: str, *, days: int) -> datetime | None:
     if given is None:
         return None
     try:
-        if len(given) == _BARE_DATE:
+        if _BARE_DATE.fullmatch(given):
             day = date.fromisoformat(given)
+            if days and day == date.max:
+                return None
             return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=days)
-        # A plus sign that was not escaped arrives as a space.
-        moment = msgspec.convert(given.replace(" ", "+"), datetime)
+        moment = msgspec.convert(_PLUS_LOST.sub("+", given), datetime)
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError, msgspec.ValidationError):
@@ -153,15 +166,16 @@ def choice_filter(request: Request, name: str, choices: Sequence[str]) -> str | 
 
 
 def key_filter(request: Request) -> str | None:
-    """An idempotency key to filter by, bare.
+    """An idempotency key to filter by, bare or quoted as its header has it.
 
     Raises:
         ValidationFailed: no key looks so.
     """
     given = request.query_params.get("idempotency_key")
-    if given is not None and not (1 <= len(given) <= KEY_MAX and given.isascii() and given.isprintable()):
-        raise _invalid("idempotency_key", f"must be 1 to {KEY_MAX} printable ASCII characters")
-    return given
+    try:
+        return None if given is None else key_of(given)
+    except KeyInvalid:
+        raise _invalid("idempotency_key", f"must be 1 to {KEY_MAX} printable ASCII characters") from None
 
 
 def text_filter(request: Request, name: str, *, chars_max: int) -> str | None:

@@ -170,11 +170,22 @@ def idempotency_key(request: Request) -> str | None:
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
-    key = given[0].strip(" \t")
+    if len(given) > 1:
+        raise KeyInvalid
+    return key_of(given[0])
+
+
+def key_of(written: str) -> str:
+    """The key that is written so: bare and in quotes it is one and the same.
+
+    Raises:
+        KeyInvalid: empty, too long, or not printable ASCII.
+    """
+    key = written.strip(" \t")
     if key.startswith('"'):
         quoted = _QUOTED_KEY.fullmatch(key)
         key = _ESCAPED.sub(r"\1", quoted[1]) if quoted else ""
-    if len(given) > 1 or not _KEY.fullmatch(key):
+    if not _KEY.fullmatch(key):
         raise KeyInvalid
     return key
 
