@@ -321,19 +321,21 @@ async def test_a_worker_that_was_frozen_in_a_transaction_loses_its_locks_and_its
             yield database
 
     monkeypatch.setattr("services.transfer.service.open_database", opening)
-    account = settlement_account_id("USD")
+    account, locked = settlement_account_id("USD"), list[UUID]()
     locking = "SELECT 1 FROM transfer.accounts WHERE id = $1 FOR NO KEY UPDATE"
     async with open_service(settings):
 
         async def freezes() -> None:
             async with opened[0].transaction() as connection:
                 await connection.execute(locking, account)
-                async with asyncio.timeout(10), owner.transaction() as another:
+                async with owner.transaction() as another:
                     await another.execute(locking, account)
+                    locked.append(account)
                 await connection.execute(locking, account)
 
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)) as lost:
             await freezes()
+    assert locked
     assert is_transient(lost.value)
 
 
