@@ -13,7 +13,7 @@ from services.audit.settings import Settings
 from services.audit.store import Store
 from shared.audit_chain.stream import CheckpointStream, open_stream
 from shared.contracts import topology
-from shared.database import open_database
+from shared.database import WORKER_IDLE_MAX_S, open_database
 from shared.messaging.connection import Link
 from shared.messaging.consumer import FOLLOWING_APART_S, Bounds, Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
@@ -38,6 +38,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             schema="audit",
             connections_max=settings.database_connections_max,
             by_key=True,
+            idle_max_s=WORKER_IDLE_MAX_S,
         ) as database,
         _stream(settings.checkpoint_url) as stream,
     ):

@@ -17,7 +17,7 @@ from services.fraud.store import Store
 from shared.contracts import topology
 from shared.contracts.gateway import DeadLetterCommand, TransferRequested
 from shared.contracts.transfer import TransferSettled
-from shared.database import open_database
+from shared.database import WORKER_IDLE_MAX_S, open_database
 from shared.messaging.connection import Link
 from shared.messaging.consumer import FOLLOWING_APART_S, SCREENING_APART_S, Consumer, dead_letter_consumer
 from shared.messaging.consumer import Bounds as ConsumerBounds
@@ -45,6 +45,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
                 schema="fraud",
                 connections_max=settings.database_connections_max,
                 by_key=True,
+                idle_max_s=WORKER_IDLE_MAX_S,
             )
         )
         downstream = await stack.enter_async_context(open_downstream(settings))

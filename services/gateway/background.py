@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from services.gateway.errors import OutcomeUnknown
+from services.gateway.errors import OutcomeUnknown, Overloaded, ServiceUnavailable
 from shared.database import is_transient
 from shared.errors import PoisonError
 from shared.messaging.publisher import TopologyMissing
@@ -20,13 +20,15 @@ log = structlog.get_logger(__name__)
 Found = TypeVar("Found")
 Progress = TypeVar("Progress")
 
+_COME_BACK = (OutcomeUnknown, Overloaded, ServiceUnavailable, TopologyMissing, PoisonError)
 # undefined_table, invalid_schema_name, insufficient_privilege: the migrations have not come this far.
 _NOT_MIGRATED = frozenset({"42P01", "3F000", "42501"})
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same work may succeed later: when a server is back, its schema is there, or another release runs."""
-    if is_transient(error) or isinstance(error, OutcomeUnknown | TopologyMissing | PoisonError):
+    """Whether the same work may succeed later: when a server is back, its schema is there, another release runs, or
+    less is asked of this gateway."""
+    if is_transient(error) or isinstance(error, _COME_BACK):
         return True
     return getattr(error, "sqlstate", None) in _NOT_MIGRATED
 

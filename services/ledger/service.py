@@ -11,7 +11,7 @@ from services.ledger.handlers import QUEUE, handlers
 from services.ledger.settings import Settings
 from services.ledger.store import Store
 from shared.contracts import topology
-from shared.database import open_database
+from shared.database import WORKER_IDLE_MAX_S, open_database
 from shared.messaging.connection import Link
 from shared.messaging.consumer import FOLLOWING_APART_S, Bounds, Consumer, dead_letter_consumer
 from shared.messaging.dead_letters import DeadLetters
@@ -31,6 +31,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
         schema="ledger",
         connections_max=settings.database_connections_max,
         by_key=True,
+        idle_max_s=WORKER_IDLE_MAX_S,
     ) as database:
         # One link: the ledger publishes nothing, so nothing can block its acknowledgements.
         link = Link(settings.amqp_url, name="ledger consume")

@@ -14,7 +14,7 @@ from services.transfer.store import Store
 from shared.contracts import topology
 from shared.contracts.fraud import TransferScreened
 from shared.contracts.gateway import AccountCommand, DeadLetterCommand
-from shared.database import open_database
+from shared.database import WORKER_IDLE_MAX_S, open_database
 from shared.messaging.connection import Link
 from shared.messaging.consumer import Bounds as ConsumerBounds
 from shared.messaging.consumer import Consumer, dead_letter_consumer
@@ -39,6 +39,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
                 schema="transfer",
                 connections_max=settings.database_connections_max,
                 by_key=True,
+                idle_max_s=WORKER_IDLE_MAX_S,
             )
         )
         downstream = await stack.enter_async_context(open_downstream(settings))

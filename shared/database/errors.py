@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -23,6 +25,14 @@ _TRANSIENT_STATES = frozenset(
 )
 
 
+class NotNow(TransientError):
+    """The database could not do this now; the same may succeed later."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(repr(cause))
+        self.sqlstate = sqlstate_of(cause)
+
+
 def sqlstate_of(error: BaseException) -> str:
     """The SQLSTATE of a database error, or an empty string."""
     return str(getattr(error, "sqlstate", None) or "")
@@ -40,6 +50,22 @@ def is_transient(error: BaseException) -> bool:
         return True
     # InterfaceError covers both a connection lost under us and wrong arguments; only the latter is also a ValueError.
     return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+
+
+@asynccontextmanager
+async def passing_named() -> AsyncIterator[None]:
+    """Whatever passes leaves here as a `TransientError`, for callers who let nothing else go by."""
+    try:
+        yield
+    except Exception as error:
+        if is_transient(error) and not isinstance(error, TransientError):
+            raise NotNow(error) from error
+        raise
+
+
+def is_lock_held(error: BaseException) -> bool:
+    """Whether another session kept a lock for longer than `lock_timeout` (lock_not_available)."""
+    return sqlstate_of(error) == "55P03"
 
 
 def is_out_of_step(error: BaseException) -> bool:

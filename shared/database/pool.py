@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 _CONNECT_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 5.0
-# lock < statement < idle < what a caller waits: the innermost bound fires first and names the cause.
+# lock < statement < what a caller waits: the innermost bound fires first and names the cause.
 _SESSION_SETTINGS = {
     "lock_timeout": "2s",
     "statement_timeout": "30s",
@@ -35,6 +35,10 @@ _SESSION_SETTINGS = {
     "timezone": "UTC",
     "jit": "off",
 }
+# A worker's transaction never waits for anybody between two statements: one that idles belongs to a process that is
+# frozen or starved. Its locks go before a sibling has tried four times; should it come back, its transaction is aborted
+# and its batch tried again.
+WORKER_IDLE_MAX_S = 10
 # A plan kept from when a table was empty scans it whole until statistics come, a minute later. Planning anew each time
 # costs a tenth of a millisecond a statement, which lists with their many filters are worth.
 _PLANNED_ANEW = {"plan_cache_mode": "force_custom_plan"}
@@ -172,13 +176,22 @@ PROBE = "INSERT INTO probes (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET at = 
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, name: str, schema: str | None = None, connections_max: int = 4, by_key: bool = False
+    url: str,
+    *,
+    name: str,
+    schema: str | None = None,
+    connections_max: int = 4,
+    by_key: bool = False,
+    idle_max_s: int | None = None,
 ) -> AsyncIterator[Database]:
     """A pool under `name`, with `schema` as its search path. Connects when first used, so a start needs no server.
 
-    `by_key` tells that all statements which matter find their rows by keys.
+    `by_key` tells that all statements which matter find their rows by keys. `idle_max_s`: how long a transaction may
+    wait for its next statement before the server ends its session; 60 s if not said.
     """
     settings = {**_SESSION_SETTINGS, **(_PLANNED_ONCE if by_key else _PLANNED_ANEW), "application_name": name}
+    if idle_max_s is not None:
+        settings["idle_in_transaction_session_timeout"] = f"{idle_max_s}s"
     if schema is not None:
         settings["search_path"] = schema
     pool = asyncpg.create_pool(

@@ -11,9 +11,9 @@ import asyncio
 import itertools
 import time
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ from shared.messaging.batching import apart_s, take
 from shared.messaging.connection import BROKER_ERRORS, Link, losses_named
 from shared.messaging.dead_letters import DeadLetters, Letter
 from shared.messaging.publisher import Emission, Publisher, TopologyMissing
-from shared.messaging.retry import Handler, ServerDown, carry
+from shared.messaging.retry import LOCKS_MET_MAX, Handler, LockHeld, ServerDown, carry, locked_out_at_once
 from shared.messaging.stream import Stream
 from shared.observability import traces
 from shared.observability.metrics import BATCH_ITEMS, BATCH_SECONDS, CONSUMED, GIVEN_UP, MESSAGE_AGE
@@ -94,6 +94,34 @@ class _Delivery:
         return max((datetime.now(UTC) - self.sent_at).total_seconds(), 0.0)
 
 
+@dataclass
+class _Carried:
+    """What became of a batch, part by part: a lock that is held for one ends none of the others."""
+
+    parts: list[Emission] = field(default_factory=list)
+    locked_out: list[Message] = field(default_factory=list)
+    locks_met: list[LockHeld] = field(default_factory=list)
+
+    async def add(self, carrying: Awaitable[Emission]) -> None:
+        try:
+            self.parts.append(await carrying)
+        except LockHeld as held:
+            self.parts.append(held.emission)
+            self.locked_out += held.items
+            self.locks_met.append(held)
+
+    def emission(self) -> Emission:
+        """Of all parts.
+
+        Raises:
+            LockHeld: some items of some part go back.
+        """
+        emission = Emission.joined(self.parts)
+        if self.locks_met:
+            raise LockHeld(self.locked_out, emission) from self.locks_met[0].__cause__
+        return emission
+
+
 class Consumer:
     """Consumes one queue with one handler a message type, over one link, one batch at a time."""
 
@@ -147,6 +175,8 @@ class Consumer:
                 await self._unless_stopped(self._link.wait_up())
                 if not self._stopping.is_set():
                     await self._session()
+            except LockHeld as error:
+                log.warning("lock_held", queue=self.queue, items=len(error.items), error=repr(error.__cause__))
             except ServerDown as error:
                 log.error("database_down", queue=self.queue, error=repr(error.__cause__))
                 await self._wait_for_server()
@@ -283,11 +313,21 @@ class Consumer:
         if (age_s := batch[0].age_s) is not None:
             MESSAGE_AGE.labels(self.queue).observe(age_s)
         self._in_hand = len(batch)
+        held: LockHeld | None = None
         with BATCH_SECONDS.labels(self.queue).time():
-            emission = await self._carry(batch)
+            try:
+                emission = await self._carry(batch)
+            except LockHeld as error:
+                held, emission = error, error.emission
             await self._publisher.emit(emission)
         if channel.is_closed:
             raise TransientError("the channel of this batch is gone; its messages come again")
+        if held is not None:
+            # What has ended does not come again; the rest does, when the stream is closed.
+            with losses_named():
+                for message in _without(batch, held.items):
+                    await message.ack()
+            raise held
         with losses_named():
             await batch[-1].message.ack(multiple=True)
         self._pause_s = _PAUSE_FIRST_S
@@ -301,41 +341,56 @@ class Consumer:
             await self._park(letters)
         together = [d for d in batch if d.redeliveries < self._alone_from]
         alone = [d for d in batch if d.redeliveries >= self._alone_from]
-        parts = []
         items = [item for delivery in together for item in delivery.items]
         BATCH_ITEMS.labels(self.queue).observe(len(items))
         again = {id(item) for d in together if d.redeliveries for item in d.items} if traces.is_on() else ()
+        carried = _Carried()
         for handler, run in itertools.groupby(items, key=lambda item: self._handlers[item.TYPE]):
-            parts.append(await self._carry_run(handler, list(run), again))
-        for delivery in alone:
-            parts += [await self._carry_alone(item) for item in delivery.items]
-        CONSUMED.labels(self.queue).inc(sum(len(delivery.items) for delivery in batch))
-        return Emission.joined(parts)
+            await carried.add(self._carry_run(handler, list(run), again))
+        for item in (item for delivery in alone for item in delivery.items):
+            if len(carried.locks_met) > LOCKS_MET_MAX:
+                carried.locked_out.append(item)
+            else:
+                await carried.add(self._carry_alone(item, is_hurried=bool(carried.locks_met)))
+        CONSUMED.labels(self.queue).inc(sum(len(delivery.items) for delivery in batch) - len(carried.locked_out))
+        return carried.emission()
 
     async def _carry_run(self, handler: Handler[Any], items: Sequence[Message], again: Collection[int]) -> Emission:
         with traces.batch(handler.name, self.queue, items, redelivered=again):
             return await carry(handler, items)
 
-    async def _carry_alone(self, item: Message) -> Emission:
-        """An item that has come back twice: its try is committed before it is made, so that a killer is caught."""
+    async def _carry_alone(self, item: Message, *, is_hurried: bool = False) -> Emission:
+        """An item that has come back twice: its try is committed before it is made, so that a killer is caught.
+
+        `is_hurried`: one before it has waited long enough for a lock.
+        """
         tries = await self._counted(item)
         if tries > _TRIES_MAX:
             detail = f"{_TRIES_MAX} tries did not reach an end"
             await self._park([self._letter(item, "attempts_exhausted", detail)])
             return Emission()
+        handler = self._handlers[item.TYPE]
+        if is_hurried:
+            handler = locked_out_at_once(handler)
         try:
-            emission = await self._carry_run(self._handlers[item.TYPE], [item], {id(item)})
+            emission = await self._carry_run(handler, [item], {id(item)})
         except ServerDown:
             # The server's fault, not the item's: this try does not count, if that can be written.
             with suppress(TransientError):
                 await self._dead_letters.discount_try(item.event_id)
             raise
-        await self._dead_letters.forget(item.event_id)
+        await self._forget(item)
         return emission
 
     async def _counted(self, item: Message) -> int:
         try:
             return await self._dead_letters.count_try(item.event_id)
+        except TransientError as error:
+            raise ServerDown from error
+
+    async def _forget(self, item: Message) -> None:
+        try:
+            await self._dead_letters.forget(item.event_id)
         except TransientError as error:
             raise ServerDown from error
 
@@ -347,6 +402,12 @@ class Consumer:
 
     def _letter(self, item: Message, reason: str, detail: str) -> Letter:
         return letter_of(item, reason=reason, detail=detail, origin=self.queue)
+
+
+def _without(batch: Sequence[_Delivery], items: Sequence[Message]) -> list[AbstractIncomingMessage]:
+    """The messages that hold none of `items`."""
+    out = {id(item) for item in items}
+    return [delivery.message for delivery in batch if not any(id(item) in out for item in delivery.items)]
 
 
 def dead_letter_consumer(

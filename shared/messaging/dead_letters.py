@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from shared.database import Database, load_queries
+from shared.database import Database, load_queries, passing_named
 from shared.ids import derive
 from shared.observability.metrics import PARKED
 
@@ -50,7 +50,11 @@ class Parked:
 
 
 class DeadLetters:
-    """The tables `dead_letters` and `attempts` of one service's schema."""
+    """The tables `dead_letters` and `attempts` of one service's schema.
+
+    Consumers write here outside any handler, where nothing else tells a server that is away from a bug: each write
+    raises `TransientError` for whatever passes.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -64,7 +68,7 @@ class DeadLetters:
         # Each once, and in one order for everyone: two workers that park the same items wait for each other.
         unique = {letter.letter_id: letter for letter in letters}
         letters = [unique[letter_id] for letter_id in sorted(unique)]
-        async with self._database.transaction() as connection:
+        async with passing_named(), self._database.transaction() as connection:
             await connection.execute(
                 SQL.park_letters,
                 [letter.letter_id for letter in letters],
@@ -102,26 +106,26 @@ class DeadLetters:
         self, letter_id: UUID, resolution: str, *, by: UUID | None, times_parked: int | None = None
     ) -> None:
         """The letter is closed; unless it is so already or, where a count is given, was parked again since."""
-        async with self._database.transaction() as connection:
+        async with passing_named(), self._database.transaction() as connection:
             await connection.execute(SQL.resolve_letter, letter_id, resolution, by, times_parked)
 
     async def keep(self, letter_id: UUID, detail: str) -> None:
         """The letter stays open, and tells what its replay met."""
-        async with self._database.transaction() as connection:
+        async with passing_named(), self._database.transaction() as connection:
             await connection.execute(SQL.keep_letter, letter_id, detail.replace("\x00", "\\x00"))
 
     async def count_try(self, event_id: UUID) -> int:
         """Commits one more try of this event and says how many there were."""
-        async with self._database.transaction() as connection:
+        async with passing_named(), self._database.transaction() as connection:
             tries = await connection.fetchval(SQL.count_try, event_id)
         return int(tries)
 
     async def discount_try(self, event_id: UUID) -> None:
         """Takes back the last try: it ended for a reason that has nothing to do with the event."""
-        async with self._database.transaction() as connection:
+        async with passing_named(), self._database.transaction() as connection:
             await connection.execute(SQL.discount_try, event_id)
 
     async def forget(self, event_id: UUID) -> None:
         """The event has reached an end; its tries no longer matter."""
-        async with self._database.transaction() as connection:
+        async with passing_named(), self._database.transaction() as connection:
             await connection.execute(SQL.forget_tries, event_id)

@@ -5,12 +5,15 @@ If the database then does not answer or refuses writes, nothing is decided: `Ser
 its messages back and wait. If it answers, the fault is in the batch: it is bisected, each part tried once, until the
 items that fail stand alone, and those are given up one by one. A batch of one is tried once more then, too: its
 troubles may have ended between its last try and the answer.
+
+A lock that another session holds is no item's fault, however long it is held: items that meet it are found as others
+are, and then go back, not given up (decision 0031).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import structlog
@@ -24,6 +27,7 @@ from tenacity import (
 
 from shared.contracts.base import Message
 from shared.contracts.naming import named
+from shared.database import is_lock_held
 from shared.errors import TransientError, Unavailable
 from shared.messaging.publisher import Emission
 from shared.observability.metrics import GIVEN_UP, RETRIES
@@ -31,12 +35,27 @@ from shared.observability.metrics import GIVEN_UP, RETRIES
 log = structlog.get_logger(__name__)
 
 RETRY_WAITS_S = (1.0, 2.0, 3.0)
+# Each part that meets a held lock waits for it for the whole `lock_timeout` (2 s). One such item among two thousand is
+# found after eleven; where many need what is locked, looking for the others is given up.
+LOCKS_MET_MAX = 16
 
 Item = TypeVar("Item", bound=Message)
 
 
 class ServerDown(TransientError):
     """The database does not answer, refuses writes or has another schema; the messages go back and wait for it."""
+
+
+class LockHeld(ServerDown):
+    """Another session holds what these items need; they go back. All others have reached their end.
+
+    `emission` tells of those others, whose ends are committed.
+    """
+
+    def __init__(self, items: Sequence[Message], emission: Emission) -> None:
+        super().__init__()
+        self.items = items
+        self.emission = emission
 
 
 class NotGivenUp(TransientError):
@@ -75,6 +94,7 @@ async def carry(handler: Handler[Item], items: Sequence[Item]) -> Emission:
     """The emission of `items`, every one of them carried or given up.
 
     Raises:
+        LockHeld: some need what another session holds; the others are carried or given up.
         ServerDown: the database is away; nothing that was not committed is decided.
         NotGivenUp: one item can neither be carried nor given up.
     """
@@ -93,48 +113,82 @@ async def carry(handler: Handler[Item], items: Sequence[Item]) -> Emission:
                     RETRIES.inc()
                     log.warning("batch_retried", items=len(items), retry=retries)
                 return await handler.work(items, Attempt(retries=retries))
-    except Exception as error:  # noqa: BLE001 - the class of the error decides below
-        return await _after_failure(handler, items, error, Attempt(retries=retries))
+    except Exception as error:  # noqa: BLE001 - the class of the error decides there
+        return await _Sorting(handler, Attempt(retries=retries)).sort(items, error)
     raise AssertionError("unreachable: tenacity returns or raises")
 
 
-async def _after_failure(
-    handler: Handler[Item], items: Sequence[Item], error: Exception, attempt: Attempt, *, is_part: bool = False
-) -> Emission:
-    if isinstance(error, NotGivenUp):
-        raise error
-    if isinstance(error, Unavailable) or not await handler.is_writable():
-        raise ServerDown from error
-    if len(items) > 1:
-        log.warning("batch_bisected", items=len(items), error=type(error).__name__)
-        middle = len(items) // 2
-        # In order, so that what one caller asked first still happens first.
-        parts = [await _try_part(handler, part, attempt) for part in (items[:middle], items[middle:])]
-        return Emission.joined(parts)
-    if not is_part and handler.is_transient(error):
-        return await _try_part(handler, items, attempt)
-    return await _give_up(handler, items[0], error, attempt)
+def locked_out_at_once(handler: Handler[Item]) -> Handler[Item]:
+    """`handler`, which tries nothing again because of a lock that another session holds."""
+    return replace(handler, is_transient=lambda error: handler.is_transient(error) and not _is_locked_out(error))
 
 
-async def _try_part(handler: Handler[Item], items: Sequence[Item], attempt: Attempt) -> Emission:
-    """The database has just taken a write: what fails now, fails by itself."""
-    try:
-        return await handler.work(items, attempt)
-    except Exception as error:  # noqa: BLE001 - as in `carry`
-        return await _after_failure(handler, items, error, attempt, is_part=True)
+class _Sorting(Generic[Item]):
+    """What is done with a batch that failed: its items are told apart, and each comes to its own end."""
+
+    def __init__(self, handler: Handler[Item], attempt: Attempt) -> None:
+        self._handler = handler
+        self._attempt = attempt
+        self._locked_out: list[Item] = []
+        self._locks_met = 0
+
+    async def sort(self, items: Sequence[Item], error: Exception) -> Emission:
+        """As `carry`, of a batch that failed with `error`."""
+        emission = await self._after_failure(items, error)
+        if self._locked_out:
+            raise LockHeld(self._locked_out, emission) from error
+        return emission
+
+    async def _after_failure(self, items: Sequence[Item], error: Exception, *, is_part: bool = False) -> Emission:
+        if isinstance(error, NotGivenUp):
+            raise error
+        if isinstance(error, Unavailable) or not await self._handler.is_writable():
+            raise ServerDown from error
+        if _is_locked_out(error):
+            self._locks_met += 1
+            if len(items) == 1:
+                return self._lock_out(items)
+        if len(items) > 1:
+            log.warning("batch_bisected", items=len(items), error=type(error).__name__)
+            middle = len(items) // 2
+            # In order, so that what one caller asked first still happens first.
+            parts = [await self._try_part(part) for part in (items[:middle], items[middle:])]
+            return Emission.joined(parts)
+        if not is_part and self._handler.is_transient(error):
+            return await self._try_part(items)
+        return await self._give_up(items[0], error)
+
+    async def _try_part(self, items: Sequence[Item]) -> Emission:
+        """The database has just taken a write: what fails now, fails by itself."""
+        if self._locks_met > LOCKS_MET_MAX:
+            return self._lock_out(items)
+        try:
+            return await self._handler.work(items, self._attempt)
+        except Exception as error:  # noqa: BLE001 - as in `carry`
+            return await self._after_failure(items, error, is_part=True)
+
+    def _lock_out(self, items: Sequence[Item]) -> Emission:
+        self._locked_out += items
+        return Emission()
+
+    async def _give_up(self, item: Item, error: Exception) -> Emission:
+        GIVEN_UP.labels(item.TYPE).inc()
+        log.error(
+            "item_given_up",
+            type=item.TYPE,
+            event_id=str(item.event_id),
+            **named(item),
+            error=type(error).__name__,
+            exc_info=error,
+        )
+        try:
+            return await self._handler.give_up(item, error, self._attempt)
+        except Exception as failure:
+            if _is_locked_out(failure):
+                return self._lock_out([item])
+            raise NotGivenUp from failure
 
 
-async def _give_up(handler: Handler[Item], item: Item, error: Exception, attempt: Attempt) -> Emission:
-    GIVEN_UP.labels(item.TYPE).inc()
-    log.error(
-        "item_given_up",
-        type=item.TYPE,
-        event_id=str(item.event_id),
-        **named(item),
-        error=type(error).__name__,
-        exc_info=error,
-    )
-    try:
-        return await handler.give_up(item, error, attempt)
-    except Exception as failure:
-        raise NotGivenUp from failure
+def _is_locked_out(error: BaseException) -> bool:
+    # A replay carries an item inside its own handler.
+    return isinstance(error, LockHeld) or is_lock_held(error)

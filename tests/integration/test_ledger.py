@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +22,7 @@ from shared.contracts.transfer import FailureReason, Posting, Status, TransferSe
 from shared.database import Database
 from shared.database.pool import SchemaOutOfStep
 from shared.messaging.dead_letters import DeadLetters
-from shared.messaging.retry import carry
+from shared.messaging.retry import ServerDown, carry
 from tests.support.broker import BrokerProbe
 from tests.support.builders import instruction, settled
 from tests.support.databases import several
@@ -265,3 +266,20 @@ async def test_the_worker_books_what_is_settled_once(servers: Stack, broker: Bro
         await eventually(is_booked)
     assert await entries(owner, *items) == [side for item in items for side in both_sides(item)]
     assert await parked(owner, items[0]) == []
+
+
+async def test_a_book_that_is_locked_for_its_rebuilding_is_waited_for_and_nothing_is_parked(
+    databases: list[Database], store: Store, owner: Database
+) -> None:
+    """`remit rebuild ledger` holds this lock for as long as it reads all transfers."""
+    items, letters = history(3), "SELECT count(*) FROM ledger.dead_letters"
+    table = handlers(databases[0], store, DeadLetters(databases[0]))
+    handler = replace(table[TransferSettled.TYPE], waits_s=(0.0,))
+    before = await owner.fetchval(letters)
+    async with owner.transaction() as connection:
+        await connection.execute("LOCK TABLE ledger.ledger_entries IN SHARE ROW EXCLUSIVE MODE")
+        with pytest.raises(ServerDown):
+            await carry(handler, items)
+    await carry(handler, items)
+    assert len(await entries(owner, *items)) == 6
+    assert await owner.fetchval(letters) == before

@@ -18,9 +18,9 @@ from shared.contracts.transfer import Status, TransferSettled
 from shared.database import Database, open_database
 from shared.ids import settlement_account_id
 from shared.messaging.dead_letters import DeadLetters
-from shared.messaging.retry import carry
+from shared.messaging.retry import ServerDown, carry
 from tests.support.builders import ALICE, account_command, screened
-from tests.support.databases import end_sessions
+from tests.support.databases import end_sessions, out_of_luck
 from tests.support.waiting import eventually
 
 NAME = "remit_transfer under trial"
@@ -99,16 +99,33 @@ async def test_a_deadlock_made_by_somebody_else_costs_one_retry(
     assert await balances(owner, a, b) == [9_000, 11_000]
 
 
-async def test_a_lock_that_is_never_released_fails_the_transfer_after_three_retries(
+async def test_trouble_that_never_ends_fails_the_transfer_after_three_retries(
     database: Database, owner: Database, pair: tuple[UUID, UUID]
 ) -> None:
     """The server answers, others can write: the transfer alone cannot, and says so. Balances are as before."""
     a, b = pair
-    async with owner.transaction() as connection:
-        await connection.execute("SELECT 1 FROM transfer.accounts WHERE id = $1 FOR UPDATE", a)
+    async with out_of_luck(owner, a):
         settled = await settle(database, screened(from_account_id=a, to_account_id=b))
     assert (settled.status, settled.failure_reason, settled.retry_count) == ("failed", "retries_exhausted", 3)
     assert await balances(owner, a, b) == [10_000, 10_000]
+
+
+async def test_a_lock_that_is_held_for_longer_than_all_tries_fails_nothing(
+    database: Database, owner: Database, pair: tuple[UUID, UUID]
+) -> None:
+    """As when a sibling was frozen between its locks and its COMMIT: the transfer goes back, and ends when they go."""
+    a, b = pair
+    source = settlement_account_id("USD")
+    deposit = screened(kind=Kind.DEPOSIT, from_account_id=source, to_account_id=a)
+    async with owner.transaction() as connection:
+        await connection.execute("SELECT 1 FROM transfer.accounts WHERE id = $1 FOR NO KEY UPDATE", source)
+        with pytest.raises(ServerDown):
+            await settle(database, deposit)
+        # Who does not need it passes.
+        assert (await settle(database, screened(from_account_id=a, to_account_id=b))).status is Status.COMPLETED
+    settled = await settle(database, deposit)
+    assert (settled.status, settled.retry_count) == (Status.COMPLETED, 0)
+    assert await balances(owner, a, b) == [10_000, 11_000]
 
 
 async def test_a_business_error_is_never_retried(database: Database, owner: Database, pair: tuple[UUID, UUID]) -> None:

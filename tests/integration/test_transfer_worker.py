@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from aio_pika.abc import AbstractChannel
 from prometheus_client import REGISTRY
@@ -22,9 +23,9 @@ from shared.contracts.envelope import seal
 from shared.contracts.fraud import TransferScreened, Verdict
 from shared.contracts.gateway import Kind
 from shared.contracts.transfer import TransferRefused, TransferSettled
-from shared.database import Database
+from shared.database import Database, is_transient, open_database
 from shared.ids import settlement_account_id
-from shared.messaging import consumer, stream
+from shared.messaging import consumer, retry, stream
 from shared.messaging.connection import BrokerUnavailable
 from shared.messaging.publisher import Emission, Publisher
 from tests.support.broker import BrokerProbe
@@ -270,6 +271,72 @@ async def test_a_lock_held_by_somebody_else_costs_retries_and_nothing_more(
     assert isinstance(settled, TransferSettled)
     assert (settled.status, settled.retry_count) == ("completed", 1)
     assert await balance(owner, a) == 9_000
+
+
+async def test_a_lock_that_is_held_for_long_stops_only_who_needs_it_and_fails_nobody(
+    settings: Settings, broker: BrokerProbe, owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are told while it is held, those of its own message too; it itself comes back until the lock goes."""
+    monkeypatch.setattr(retry, "RETRY_WAITS_S", (0.0,))
+    async with transfer(settings):
+        a, b = await funded_pair(broker)
+        c, d = await funded_pair(broker)
+        told = await broker.listen("transfer.settled")
+        locked = screened(from_account_id=a, to_account_id=b)
+        beside, behind = (screened(from_account_id=c, to_account_id=d) for _ in range(2))
+        async with owner.transaction() as connection:
+            await connection.execute("SELECT 1 FROM transfer.accounts WHERE id = $1 FOR NO KEY UPDATE", a)
+            await broker.publish([beside, locked])
+            await broker.publish([behind])
+            others = {item.instruction.transfer_id for item in (beside, behind)}
+
+            async def others_are_told() -> bool:
+                heard = await told.so_far()
+                return others <= {i.instruction.transfer_id for i in heard if isinstance(i, TransferSettled)}
+
+            await eventually(others_are_told, timeout_s=30)
+            assert not settled_of(told.items, locked.instruction.transfer_id)
+
+        async def is_told() -> bool:
+            return bool(settled_of(await told.so_far(), locked.instruction.transfer_id))
+
+        await eventually(is_told, timeout_s=30)
+        await eventually(partial(is_empty, broker, "transfer.screened"))
+    assert {i.status for i in settled_of(told.items, locked.instruction.transfer_id)} == {"completed"}
+    assert [await balance(owner, account) for account in (a, b, c, d)] == [9_000, 11_000, 8_000, 12_000]
+    assert not await owner.fetchval("SELECT count(*) FROM transfer.attempts")
+
+
+async def test_a_worker_that_was_frozen_in_a_transaction_loses_its_locks_and_its_transaction(
+    settings: Settings, owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon enough for its siblings; and it finds so when it goes on, as trouble that passes."""
+    monkeypatch.setattr("services.transfer.service.WORKER_IDLE_MAX_S", 1)
+    opened: list[Database] = []
+
+    @asynccontextmanager
+    async def opening(*arguments: Any, **named: Any) -> AsyncIterator[Database]:
+        async with open_database(*arguments, **named) as database:
+            opened.append(database)
+            yield database
+
+    monkeypatch.setattr("services.transfer.service.open_database", opening)
+    account, locked = settlement_account_id("USD"), list[UUID]()
+    locking = "SELECT 1 FROM transfer.accounts WHERE id = $1 FOR NO KEY UPDATE"
+    async with open_service(settings):
+
+        async def freezes() -> None:
+            async with opened[0].transaction() as connection:
+                await connection.execute(locking, account)
+                async with owner.transaction() as another:
+                    await another.execute(locking, account)
+                    locked.append(account)
+                await connection.execute(locking, account)
+
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)) as lost:
+            await freezes()
+    assert locked
+    assert is_transient(lost.value)
 
 
 async def test_an_envelope_of_another_type_on_the_queue_is_parked(

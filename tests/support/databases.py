@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
 
 import psycopg
 
@@ -91,3 +92,25 @@ async def _emptied(connection: Connection) -> list[str]:
         list(SCHEMA_OWNERS),
     )
     return [row[0] for row in rows]
+
+
+# Whatever would change this account's balance is as if it had lost a race, every time.
+OUT_OF_LUCK = """
+CREATE FUNCTION transfer.out_of_luck() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'out of luck' USING ERRCODE = 'serialization_failure'; END $$;
+CREATE TRIGGER out_of_luck BEFORE UPDATE ON transfer.accounts
+   FOR EACH ROW WHEN (OLD.id = '{account}') EXECUTE FUNCTION transfer.out_of_luck();
+"""
+IN_LUCK_AGAIN = "DROP TRIGGER out_of_luck ON transfer.accounts; DROP FUNCTION transfer.out_of_luck();"
+
+
+@asynccontextmanager
+async def out_of_luck(owner: Database, account: UUID) -> AsyncIterator[None]:
+    """While it lasts, each transaction that changes the balance of `account` fails as one that may be tried again."""
+    async with owner.transaction() as connection:
+        await connection.execute(OUT_OF_LUCK.format(account=account))
+    try:
+        yield
+    finally:
+        async with owner.transaction() as connection:
+            await connection.execute(IN_LUCK_AGAIN)

@@ -108,7 +108,7 @@ _COMMITS = (
     Seam("commit", "services.fraud.store:Store.release", (Reach("fraud"),)),
     Seam("commit", "services.fraud.reconcile:Decisions.move_watermark", (Reach("fraud", stir="start"),)),
     Seam("commit", "services.transfer.store:Store.settle", (Reach("transfer"),)),
-    Seam("commit", "services.transfer.store:Store.fail", (Reach("transfer", stir="account held"),)),
+    Seam("commit", "services.transfer.store:Store.fail", (Reach("transfer", stir="account out of luck"),)),
     Seam("commit", "services.transfer.store:Store.apply", (Reach("transfer"),)),
     Seam("commit", "services.transfer.reconcile:_Rows.move_watermark", (Reach("transfer", stir="start"),)),
     Seam("commit", "services.ledger.store:Store._write", (Reach("ledger"),)),

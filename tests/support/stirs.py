@@ -23,6 +23,7 @@ from deploy.local.stack import Stack
 from shared.contracts import topology
 from tests.support.accepted import until
 from tests.support.bank import Bank, Session
+from tests.support.databases import IN_LUCK_AGAIN, OUT_OF_LUCK
 from tests.support.insisting import Ask, Insisting, Traffic
 
 _PASSWORD = "correct horse battery"
@@ -256,18 +257,18 @@ def _broker_emptied(scene: Scene, victim: str, arm: Arm) -> Iterator[None]:
     scene.calls([asked]).end()
 
 
-def _account_held(scene: Scene, victim: str, arm: Arm) -> Iterator[None]:
-    """Somebody holds a row of an account for so long that the transfer is given up: failed, or completed after all."""
+def _account_out_of_luck(scene: Scene, victim: str, arm: Arm) -> Iterator[None]:
+    """An account whose changes go on failing, so that the transfer is given up: failed, or completed after all."""
     alice = scene.traffic.alice
     account = scene.bank.funded(alice)
     body = {"from_account_id": account, "to_account_id": scene.traffic.to, "amount": "1.00", "currency": "USD"}
     ask = Ask(who=alice, method="POST", path="/transfers", body=body, key=str(uuid4()), ends=frozenset({201, 422, 500}))
-    with psycopg.connect(scene.stack.env["REMIT_POSTGRES_URL"]) as holder:
-        holder.execute("SELECT 1 FROM transfer.accounts WHERE id = %s FOR UPDATE", [account])
+    with psycopg.connect(scene.stack.env["REMIT_POSTGRES_URL"], autocommit=True) as owner:
+        owner.execute(OUT_OF_LUCK.format(account=account).encode())
         arm()
         calls = scene.calls([ask])
         yield
-        holder.rollback()
+        owner.execute(IN_LUCK_AGAIN)
     calls.end()
 
 
@@ -282,5 +283,5 @@ STIRS: Mapping[str, Stir] = {
     "records lost": _records_lost,
     "ledger emptied": _ledger_emptied,
     "broker emptied": _broker_emptied,
-    "account held": _account_held,
+    "account out of luck": _account_out_of_luck,
 }

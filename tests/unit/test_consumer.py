@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 from uuid import UUID
 
+import asyncpg
 import pytest
 
+from shared.contracts.gateway import TransferRequested
+from shared.database import is_transient
 from shared.errors import TransientError
 from shared.messaging import consumer as module
 from shared.messaging.connection import Link
 from shared.messaging.consumer import Consumer, described
+from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Emission
-from shared.messaging.retry import ServerDown
+from shared.messaging.retry import LOCKS_MET_MAX, Handler, LockHeld, ServerDown
 from tests.support.builders import requested
 
 
@@ -89,15 +95,75 @@ async def test_what_is_being_carried_is_in_hand(consumer: Consumer, monkeypatch:
     assert [*in_hand, consumer.unacknowledged] == [2, 0]
 
 
-async def test_what_cannot_be_parked_goes_back(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Acknowledged it would be gone for good."""
+class _Gone:
+    """A database that fails in the middle of a transaction, as the driver tells it; after so many that it commits."""
 
-    async def refuses(_: Any) -> None:
-        raise TransientError("no database")
+    def __init__(self, error: Exception, *, commits: int = 0) -> None:
+        self._error = error
+        self._commits = commits
 
-    monkeypatch.setattr(consumer, "_dead_letters", SimpleNamespace(park=refuses))
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        if not self._commits:
+            raise self._error
+        self._commits -= 1
+        yield SimpleNamespace(execute=_nothing, fetchval=_one)
+
+
+async def _nothing(*_: Any, **__: Any) -> Emission:
+    return Emission()
+
+
+async def _one(*_: Any) -> int:
+    return 1
+
+
+_LOSSES = (
+    asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+    asyncpg.AdminShutdownError("terminating connection due to administrator command"),
+    asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
+    asyncpg.InterfaceError("connection is closed"),
+    ConnectionResetError("reset"),
+    TimeoutError(),
+)
+
+
+@pytest.mark.parametrize("error", _LOSSES, ids=lambda error: type(error).__name__)
+async def test_what_cannot_be_parked_goes_back(consumer: Consumer, error: Exception) -> None:
+    """Acknowledged it would be gone for good; and PostgreSQL that restarts just then ends no worker."""
+    database: Any = _Gone(error)
+    consumer._dead_letters = DeadLetters(database)
     with pytest.raises(ServerDown):
         await consumer._park([])
+
+
+@pytest.mark.parametrize("error", _LOSSES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("commits", [0, 1], ids=["before the try", "after it"])
+async def test_an_item_goes_back_whose_tries_cannot_be_counted_or_forgotten(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch, error: Exception, commits: int
+) -> None:
+    item, database = requested(), _Gone(error, commits=commits)
+    gone: Any = database
+    consumer._dead_letters, consumer._handlers = DeadLetters(gone), {item.TYPE: Mock()}
+    monkeypatch.setattr(consumer, "_carry_run", _nothing)
+    with pytest.raises(ServerDown):
+        await consumer._carry_alone(item)
+
+
+@pytest.mark.parametrize("error", _LOSSES, ids=lambda error: type(error).__name__)
+async def test_a_try_that_cannot_be_taken_back_leaves_the_server_to_be_waited_for(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    item, gone = requested(), _Gone(error, commits=1)
+
+    async def down(*_: Any) -> Emission:
+        raise ServerDown
+
+    database: Any = gone
+    consumer._dead_letters, consumer._handlers = DeadLetters(database), {item.TYPE: Mock()}
+    monkeypatch.setattr(consumer, "_carry_run", down)
+    with pytest.raises(ServerDown):
+        await consumer._carry_alone(item)
 
 
 async def test_the_tries_of_an_item_are_forgotten_when_it_was_carried_alone(
@@ -120,6 +186,142 @@ async def test_the_tries_of_an_item_are_forgotten_when_it_was_carried_alone(
     consumer._handlers = {item.TYPE: Mock()}
     await consumer._carry_alone(item)
     assert forgotten == [item.event_id]
+
+
+class _Tries:
+    """The table of attempts."""
+
+    def __init__(self) -> None:
+        self.tries: dict[UUID, int] = {}
+
+    async def count_try(self, event_id: UUID) -> int:
+        self.tries[event_id] = self.tries.get(event_id, 0) + 1
+        return self.tries[event_id]
+
+    async def discount_try(self, event_id: UUID) -> None:
+        self.tries[event_id] -= 1
+
+    async def forget(self, event_id: UUID) -> None:
+        del self.tries[event_id]
+
+
+class _Round:
+    """One batch through a consumer: what needs what is locked, what is acknowledged, what is told."""
+
+    def __init__(self, consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.locked: set[UUID] = set()
+        self.works: list[list[UUID]] = []
+        self.told: list[UUID] = []
+        self.acknowledged: list[int] = []
+        self.tries = _Tries()
+        self._consumer = consumer
+        handler: Handler[TransferRequested] = Handler(
+            name="work", work=self._work, give_up=self._give_up, is_transient=is_transient, is_writable=self._writes,
+            waits_s=(0.0, 0.0, 0.0),
+        )  # fmt: skip
+        consumer._handlers = {TransferRequested.TYPE: handler}
+        monkeypatch.setattr(consumer, "_dead_letters", self.tries)
+        monkeypatch.setattr(consumer, "_publisher", SimpleNamespace(emit=self._emit))
+
+    async def _work(self, items: Sequence[TransferRequested], _: Any) -> Emission:
+        self.works.append([item.event_id for item in items])
+        if self.locked.intersection(self.works[-1]):
+            raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+        return Emission(events=items)
+
+    async def _give_up(self, *_: Any) -> Emission:
+        raise AssertionError("nothing is given up for a lock")
+
+    async def _writes(self) -> bool:
+        return True
+
+    async def _emit(self, emission: Emission) -> None:
+        self.told += [item.event_id for item in emission.events]
+
+    def _ack(self, tag: int) -> Callable[..., Awaitable[None]]:
+        async def ack(*, multiple: bool = False) -> None:
+            self.acknowledged += range(1, tag + 1) if multiple else [tag]
+
+        return ack
+
+    async def finish(self, *messages: Sequence[TransferRequested], redeliveries: int = 0) -> None:
+        headers = {"x-delivery-count": redeliveries}
+        batch: list[Any] = [
+            module._Delivery(
+                SimpleNamespace(delivery_tag=tag, ack=self._ack(tag), headers=headers),  # type: ignore[arg-type]
+                list(items),
+                [],
+            )
+            for tag, items in enumerate(messages, 1)
+        ]
+        channel: Any = SimpleNamespace(is_closed=False)
+        await asyncio.create_task(_finished(self._consumer, channel, batch))
+
+
+async def _finished(consumer: Consumer, channel: Any, batch: list[Any]) -> None:
+    await consumer._finish(channel, batch, 0)
+
+
+@pytest.mark.parametrize("redeliveries", [0, 2], ids=["together", "alone"])
+async def test_only_messages_that_meet_a_held_lock_come_again(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch, redeliveries: int
+) -> None:
+    """The others are told and acknowledged, so that what one frozen worker locks stops nobody else; no try counts."""
+    round_ = _Round(consumer, monkeypatch)
+    first, second, locked, last = (requested() for _ in range(4))
+    round_.locked = {locked.event_id}
+    with pytest.raises(LockHeld):
+        await round_.finish([first], [second, locked], [last], redeliveries=redeliveries)
+    assert round_.told == [first.event_id, second.event_id, last.event_id]
+    assert round_.acknowledged == [1, 3]
+    assert not any(round_.tries.tries.values())
+    assert consumer._pause_s == module._PAUSE_FIRST_S
+
+
+async def test_when_the_lock_is_gone_the_rest_is_carried(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    round_ = _Round(consumer, monkeypatch)
+    item = requested()
+    round_.locked = {item.event_id}
+    for _ in range(5):
+        with pytest.raises(LockHeld):
+            await round_.finish([item], redeliveries=2)
+    round_.locked = set()
+    await round_.finish([item], redeliveries=2)
+    assert (round_.told, round_.acknowledged) == ([item.event_id], [1])
+
+
+async def test_of_many_that_come_back_alone_for_a_lock_only_the_first_waits_long(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a message with a hundred of them would be held for longer than the broker waits for an acknowledgement."""
+    round_ = _Round(consumer, monkeypatch)
+    items = [requested() for _ in range(100)]
+    round_.locked = {item.event_id for item in items}
+    with pytest.raises(LockHeld) as stopped:
+        await round_.finish(items, redeliveries=2)
+    assert list(stopped.value.items) == items
+    assert len(round_.works) == 3 + LOCKS_MET_MAX + 1
+
+
+async def test_a_held_lock_is_asked_for_less_and_less_often(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is no database that is away: nothing waits for one."""
+    pauses: list[float] = []
+
+    async def locked_out() -> None:
+        raise LockHeld([], Emission())
+
+    async def paused(pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 3:
+            consumer.stop()
+
+    monkeypatch.setattr(consumer._link, "wait_up", _nothing)
+    monkeypatch.setattr(consumer, "_session", locked_out)
+    monkeypatch.setattr(asyncio, "sleep", paused)
+    await asyncio.create_task(consumer.run())
+    assert pauses == [module._PAUSE_FIRST_S * 2**n for n in range(3)]
 
 
 async def test_a_consumer_that_the_broker_has_forgotten_begins_anew(

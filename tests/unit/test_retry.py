@@ -6,12 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from shared.contracts.transfer import TransferRefused
+from shared.database import is_transient
 from shared.errors import TransientError, Unavailable
 from shared.messaging.publisher import Emission
-from shared.messaging.retry import Attempt, Handler, NotGivenUp, ServerDown, carry
+from shared.messaging.retry import (
+    LOCKS_MET_MAX,
+    Attempt,
+    Handler,
+    LockHeld,
+    NotGivenUp,
+    ServerDown,
+    carry,
+    locked_out_at_once,
+)
 
 
 def item(number: int) -> TransferRefused:
@@ -48,7 +59,7 @@ class Desk:
             name="work",
             work=self.work,
             give_up=self.give_up,
-            is_transient=lambda error: isinstance(error, TransientError),
+            is_transient=is_transient,
             is_writable=self._is_writable,
             waits_s=(0.0, 0.0, 0.0),
         )
@@ -116,3 +127,94 @@ async def test_an_item_whose_failure_cannot_be_written_goes_back_and_counts() ->
 
     with pytest.raises(NotGivenUp):
         await carry(replace(desk.handler(), give_up=cannot), [item(1), item(2)])
+
+
+def held() -> Exception:
+    return asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+
+
+def ids_of(items: Sequence[object]) -> list[int]:
+    return [one.transfer_id.int for one in items if isinstance(one, TransferRefused)]
+
+
+async def test_an_item_that_meets_a_held_lock_is_never_given_up() -> None:
+    """However long a frozen session keeps it: the item is tried four times, and goes back."""
+    desk = Desk(lambda *_: held())
+    with pytest.raises(ServerDown):
+        await carry(desk.handler(), [item(1)])
+    assert desk.tries == [([1], retries) for retries in range(4)]
+    assert desk.given_up == []
+
+
+async def test_a_held_lock_stops_only_the_items_that_need_it() -> None:
+    desk = Desk(lambda numbers, _: held() if 3 in numbers else None)
+    with pytest.raises(LockHeld) as stopped:
+        await carry(desk.handler(), [item(number) for number in range(1, 6)])
+    assert sorted(desk.carried) == [1, 2, 4, 5]
+    assert ids_of(stopped.value.items) == [3]
+    assert ids_of(stopped.value.emission.events) == [1, 2, 4, 5]
+    assert desk.given_up == []
+
+
+async def test_beside_a_held_lock_an_item_that_fails_by_itself_is_given_up() -> None:
+    def trouble(numbers: Sequence[int], _: Attempt) -> Exception | None:
+        return held() if 1 in numbers else ZeroDivisionError() if 4 in numbers else None
+
+    desk = Desk(trouble)
+    with pytest.raises(LockHeld) as stopped:
+        await carry(desk.handler(), [item(number) for number in range(1, 6)])
+    assert ids_of(stopped.value.items) == [1]
+    assert sorted(desk.carried) == [2, 3, 5]
+    assert [number for number, _, _ in desk.given_up] == [4]
+
+
+async def test_where_many_need_what_is_locked_the_search_for_the_others_ends() -> None:
+    """Each part waits for the lock: a thousand of them would keep the batch for an hour."""
+    desk = Desk(lambda *_: held())
+    with pytest.raises(LockHeld) as stopped:
+        await carry(desk.handler(), [item(number) for number in range(1, 1_001)])
+    assert ids_of(stopped.value.items) == list(range(1, 1_001))
+    # The ladder has met it three times more.
+    assert len(desk.tries) == 3 + LOCKS_MET_MAX + 1
+
+
+async def test_one_locked_item_among_two_thousand_is_found() -> None:
+    desk = Desk(lambda numbers, _: held() if 1_234 in numbers else None)
+    with pytest.raises(LockHeld) as stopped:
+        await carry(desk.handler(), [item(number) for number in range(2_000)])
+    assert ids_of(stopped.value.items) == [1_234]
+    assert len(desk.carried) == 1_999
+
+
+async def test_an_item_whose_end_cannot_be_written_for_a_held_lock_goes_back_and_does_not_count() -> None:
+    async def cannot(*_: object) -> Emission:
+        raise held()
+
+    desk = Desk(lambda *_: ZeroDivisionError())
+    with pytest.raises(LockHeld):
+        await carry(replace(desk.handler(), give_up=cannot), [item(1)])
+
+
+async def test_a_replay_of_an_item_that_meets_a_held_lock_goes_back_too() -> None:
+    """It carries the item inside its own handler, and must not close or keep the letter for it."""
+    inner = Desk(lambda *_: held())
+
+    class Outer(Desk):
+        async def work(self, items: Sequence[TransferRefused], attempt: Attempt) -> Emission:
+            return await carry(inner.handler(), [item(7)])
+
+    outer = Outer(lambda *_: None)
+    with pytest.raises(LockHeld) as stopped:
+        await carry(outer.handler(), [item(1)])
+    assert ids_of(stopped.value.items) == [1]
+    assert outer.given_up == []
+
+
+async def test_behind_one_that_has_waited_for_a_lock_the_next_waits_once() -> None:
+    desk = Desk(lambda *_: held())
+    with pytest.raises(LockHeld):
+        await carry(locked_out_at_once(desk.handler()), [item(1)])
+    assert desk.tries == [([1], 0)]
+    desk = Desk(lambda *_: TransientError())
+    await carry(locked_out_at_once(desk.handler()), [item(1)])
+    assert [retries for _, retries in desk.tries] == [0, 1, 2, 3, 3]

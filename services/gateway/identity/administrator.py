@@ -30,21 +30,24 @@ class Administrator:
         """Returns once he is there."""
         while not self.is_there:
             try:
-                await self._put()
-                self.is_there = True
+                self.is_there = await self._put()
             except Exception as error:
                 if not passes(error):
                     raise
                 log.warning("administrator_postponed", error=type(error).__name__)
                 await asyncio.sleep(_AGAIN_S)
 
-    async def _put(self) -> None:
+    async def _put(self) -> bool:
+        """Whether he is as the settings say; not if somebody else changed him since he was looked at."""
         if self._email is None or self._password is None:
-            return
+            return True
         password = self._password.get_secret_value()
         user = await self._store.user_by_email(self._email)
         is_admin = user is not None and user.role == ADMIN and user.is_active
         if is_admin and await self._passwords.verify(password, user.password_hash if user else None):
-            return
-        await self._store.put_admin(self._email, await self._passwords.hash(password))
+            return True
+        password_hash = await self._passwords.hash(password)
+        if not await self._store.put_admin(self._email, password_hash, after=user):
+            return False
         log.info("administrator_put")
+        return True

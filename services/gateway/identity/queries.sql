@@ -36,12 +36,15 @@ UPDATE identity.users
 RETURNING id, email, full_name, role, is_active, token_version, password_hash, created_at;
 
 -- name: put_admin
--- The operator of the settings. Another password ends the tokens made under the old one.
+-- The operator of the settings. Another password ends the tokens made under the old one. Only as he was read: of two
+-- gateways that start at once the second must not end the tokens which the first one's password has given out.
 INSERT INTO identity.users (id, email, email_normalised, full_name, password_hash, role)
 VALUES ($1, $2, $3, 'Administrator', $4, 'admin')
     ON CONFLICT ON CONSTRAINT user_email_once DO UPDATE
    SET password_hash = excluded.password_hash, role = 'admin', is_active = true,
-       token_version = users.token_version + 1, updated_at = clock_timestamp();
+       token_version = users.token_version + 1, updated_at = clock_timestamp()
+ WHERE users.token_version = $5
+RETURNING id;
 
 -- name: standing
 -- Of each token: its user as he stands now, and whether it was given back. One statement for all concurrent requests.

@@ -137,9 +137,12 @@ class IdentityStore:
             await put_outbox(connection, [act_of(before)])
         return _user(row)
 
-    async def put_admin(self, email: str, password_hash: str) -> None:
-        """The operator of the settings, made or brought up to date."""
-        await self._database.fetch(SQL.put_admin, random_id(), email, normalised_email(email), password_hash)
+    async def put_admin(self, email: str, password_hash: str, *, after: User | None) -> bool:
+        """The operator of the settings, made or brought up to date; False, and nothing done, if he is not as he was
+        when `after` was read (None: there was none)."""
+        version = None if after is None else after.token_version
+        arguments = (random_id(), email, normalised_email(email), password_hash, version)
+        return bool(await self._database.fetch(SQL.put_admin, *arguments))
 
     async def standing(self, tokens: Sequence[Claims]) -> list[Standing | None]:
         """Of each token, in order; None where its user does not exist."""
