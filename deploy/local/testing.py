@@ -87,8 +87,10 @@ def _servers_of_caller() -> dict[str, str]:
 
 
 def _claim(state: Path) -> None:
-    pid = os.getpid()
-    (state / "owner").write_text(json.dumps([pid, processes.started_at(pid), processes.boot_id()]))
+    pid, path = os.getpid(), state / "owner"
+    # Renamed when it is whole: another run, which sweeps at this moment, reads all of it or finds none.
+    path.with_suffix(".new").write_text(json.dumps([pid, processes.started_at(pid), processes.boot_id()]))
+    path.with_suffix(".new").rename(path)
 
 
 def _has_owner(state: Path) -> bool:

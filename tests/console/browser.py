@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "console-screenshots"
 # How long a person would wait before he asks himself whether anything happens.
 _PATIENCE_MS = 15_000
+# What a page shows in the end, however slow its machine; the default is a third of it, whatever a context says.
+_SHOWN_MS = 15_000
 # For what workers must do first, and for pages that wait before they ask again.
 SLOW_MS = 30_000
 # What the browser itself says of an answer that refuses, or does not come.
@@ -23,11 +25,51 @@ AWAY = ("Failed to load resource", "net::ERR")
 # What the console puts between thousands.
 THIN = "\u202f"
 _SERIOUS = {"serious", "critical"}
+expect.set_options(timeout=_SHOWN_MS)
 
 _TELL_OF_POLICY = """
     addEventListener("securitypolicyviolation", (event) =>
         console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
+
+# An answer in parts, of which the page gets those up to the one that the test waits for, and the rest when it says so.
+# As long, and as large: a book is verified in a moment here, and a page takes ten seconds of silence for a breach.
+_HELD = """
+    ([path, until]) => {
+        const [fetched, timed, isIt] = [window.fetch, window.setTimeout, new RegExp(until)];
+        const goOn = new Promise((resolve) => { window.letGo = resolve; });
+        window.setTimeout = (act, ms, ...more) => timed(act, ms >= 10_000 ? 600_000 : ms, ...more);
+        window.fetch = async (address, options) => {
+            const answer = await fetched(address, options);
+            if (!String(address).endsWith(path) || !answer.ok) return answer;
+            let text = "", hasCome = false;
+            const [decoder, encoder] = [new TextDecoder(), new TextEncoder()];
+            const held = new TransformStream({
+                async transform(chunk, following) {
+                    text += decoder.decode(chunk, { stream: true });
+                    const events = text.split("\\n\\n");
+                    text = events.pop();
+                    for (const event of events) {
+                        if (hasCome) await goOn;
+                        following.enqueue(encoder.encode(`${event}\\n\\n`));
+                        hasCome ||= isIt.test(event);
+                    }
+                },
+            });
+            return new Response(answer.body.pipeThrough(held), { status: answer.status, headers: answer.headers });
+        };
+    }
+"""
+
+
+@contextmanager
+def held_after(page: Page, path: str, event: str) -> Iterator[None]:
+    """The page gets the stream at `path` up to an event that is like `event`, and the rest after the block."""
+    page.evaluate(_HELD, [path, event])
+    try:
+        yield
+    finally:
+        page.evaluate("() => window.letGo()")
 
 
 @dataclass(frozen=True)

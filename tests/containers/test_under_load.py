@@ -19,12 +19,14 @@ from tests.containers.deployment import ROOT, SCALED, SERVICES, SINGLE, Deployme
 from tests.containers.load import Load
 from tests.support.bank import Bank
 from tests.support.waiting import eventually
+from tests.support.whole import TOKEN_LIFE_S
 
 pytestmark = pytest.mark.timeout(240)
 
-# One machine sends what a thousand would, and a few customers pay what many would.
+# One machine sends what a thousand would, a few customers pay what many would, and they log in once.
 _OPEN = {
     "REMIT_GATEWAY_IP_RATE_LIMIT": "off",
+    "REMIT_GATEWAY_JWT_TTL_S": str(TOKEN_LIFE_S),
     "REMIT_FRAUD_MAX_HOURLY_COUNT": "off",
     "REMIT_FRAUD_MAX_DAILY_COUNT": "off",
 }

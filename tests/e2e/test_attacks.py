@@ -14,6 +14,7 @@ import pytest
 from deploy.local.stack import Stack
 from tests.support.bank import Bank, Session
 from tests.support.sockets import exchanged, statuses
+from tests.support.waiting import until
 
 _ZERO = "00000000-0000-0000-0000-000000000000"
 
@@ -163,11 +164,7 @@ def test_an_address_that_no_trusted_proxy_vouches_for_is_not_written_down(bank: 
     account, request_id = mallory.open_account(), uuid4().hex
     headers = {"X-Forwarded-For": "203.0.113.66", "Forwarded": "for=203.0.113.66", "X-Request-ID": request_id}
     assert mallory.call("GET", f"/accounts/{account}", headers=headers).status_code == 200
-    found: list[Any] = []
-    for _ in range(200):
-        found = bank.admin.get("/admin/audit-logs", resource_id=account, action="ACCOUNT_ACCESS")["items"]
-        if found:
-            break
+    found = until(lambda: bank.admin.get("/admin/audit-logs", resource_id=account, action="ACCOUNT_ACCESS")["items"])
     assert [(row["ip_address"], row["request_id"]) for row in found] == [("127.0.0.1", request_id)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.e2e.test_audit import settled
 from tests.support.bank import Bank
 from tests.support.events import events_of
 
@@ -30,6 +31,7 @@ def test_it_is_for_operators_and_audited_once_at_opening(bank: Bank) -> None:
     operator = bank.operator()
     with events_of(operator, bank.client, _PATH) as events:
         assert [name for name, _ in events][-1] == "end"
+    settled(bank)
     rows = bank.admin.get("/admin/audit-logs", user_id=operator.user["id"], action="ADMIN")["items"]
     assert [row["details"] for row in rows] == [{"act": "watch_book_verification"}]
 

@@ -15,7 +15,9 @@ import pytest
 
 from deploy.local.stack import Stack
 from tests.support.bank import Bank, Session
+from tests.support.metrics import scrape
 from tests.support.sockets import connect, connected, read_to_end, statuses
+from tests.support.waiting import until
 from tests.support.whole import bank_of
 
 _GATEWAY = 7
@@ -31,6 +33,8 @@ _MIB = 1024 * 1024
 # take longer before anything is done to the gateway, the machine is slow, and they may take as many times that.
 _CALLS_S_MAX = 2.0
 _TIMES_UNDISTURBED_MAX = 20
+# Of so many rounds the median counts: what lasts shows in it, and a pause of the machine does not.
+_ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +54,10 @@ class _Neighbour:
         self._bank = bank
         self._person: Session = bank.customer("Neighbour")
         self._accounts = bank.funded(self._person), self._person.open_account()
-        undisturbed_s = statistics.median(self._calls_s() for _ in range(5))
-        self._calls_s_max = max(_CALLS_S_MAX, _TIMES_UNDISTURBED_MAX * undisturbed_s)
+        self._calls_s_max = max(_CALLS_S_MAX, _TIMES_UNDISTURBED_MAX * self._median_s())
+
+    def _median_s(self) -> float:
+        return statistics.median(self._calls_s() for _ in range(_ROUNDS))
 
     def _calls_s(self) -> float:
         begun = time.monotonic()
@@ -62,7 +68,8 @@ class _Neighbour:
 
     def is_served(self) -> None:
         """Reads and pays, in time; also on a connection of his own making."""
-        assert self._calls_s() < self._calls_s_max
+        # A first round in time will do; only where it is late are the others asked.
+        assert self._calls_s() < self._calls_s_max or self._median_s() < self._calls_s_max
         with connected(str(self._bank.client.base_url)) as fresh:
             fresh.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert statuses(read_to_end(fresh)) == [200]
@@ -93,13 +100,13 @@ def _room_for(wanted: int) -> int:
 
 def _all_cut(connections: list[socket.socket], *, within_s: float) -> None:
     """Each of them ends; what was answered before is read and forgotten."""
-    until = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s
     with selectors.DefaultSelector() as selector:
         for connection in connections:
             connection.setblocking(False)
             selector.register(connection, selectors.EVENT_READ)
         while selector.get_map():
-            assert time.monotonic() < until, f"{len(selector.get_map())} of {len(connections)} live on"
+            assert time.monotonic() < deadline, f"{len(selector.get_map())} of {len(connections)} live on"
             for key, _ in selector.select(timeout=0.1):
                 try:
                     has_ended = not key.fileobj.recv(_MIB)  # type: ignore[union-attr]
@@ -132,22 +139,23 @@ def test_ten_thousand_who_say_nothing_and_hundreds_who_drip(gateway: Bank, url: 
 
 def test_those_who_never_read(gateway: Bank, url: str, neighbour: _Neighbour) -> None:
     """Forty ask for a megabyte each, some ten times over, and take nothing of it."""
-    before_mib = _memory_mib(gateway)
+    before_mib, cut_before = _memory_mib(gateway), _cut(gateway)
     asked = b"GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
     with ExitStack() as stack:
         deaf = [stack.enter_context(connect(url, receive_buffer_bytes=4_096)) for _ in range(40)]
         for n, connection in enumerate(deaf):
             connection.sendall(asked * (10 if n % 4 == 0 else 4))
         neighbour.is_served()
-        time.sleep(_still_unread_s())
+        # Not before: whoever reads is not cut off, and takes long for so much.
+        until(lambda: _cut(gateway) - cut_before, lambda cut: cut >= len(deaf))
         neighbour.is_served()
         assert _memory_mib(gateway) - before_mib < 150
-        _all_cut(deaf, within_s=5)
+        _all_cut(deaf, within_s=15)
 
 
-def _still_unread_s() -> float:
-    """The gateway's patience, and the half of its patience with heads by which a cut may be late."""
-    return float(_SETTINGS["REMIT_GATEWAY_READ_TIMEOUT_S"]) + float(_SETTINGS["REMIT_GATEWAY_HEAD_TIMEOUT_S"]) / 2 + 0.5
+def _cut(gateway: Bank) -> float:
+    """How many this gateway has cut off because they took nothing of what they were sent."""
+    return scrape(str(gateway.client.base_url).rstrip("/")).sum("remit_http_cut_total", reason="unread")
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "in chunks"])
@@ -185,5 +193,5 @@ def test_requests_by_the_thousand_on_one_connection(gateway: Bank, url: str, nei
         for connection in eager:
             connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000)
         neighbour.is_served()
-        _all_cut(eager, within_s=10)
+        _all_cut(eager, within_s=20)
     assert _memory_mib(gateway) - before_mib < 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import statistics
 import time
 import unicodedata
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from tests.support.bank import Bank
+from tests.support.whole import TOKEN_LIFE_S
 
 _PASSWORD = "correct horse battery"
 
@@ -41,7 +41,7 @@ def test_a_new_customer_is_told_who_he_is_and_never_his_password(bank: Bank) -> 
     assert (user["role"], user["is_active"], user["full_name"]) == ("customer", True, "Ada")
     login = _login(bank, user["email"])
     assert set(login.json()) == {"access_token", "token_type", "expires_in"}
-    assert (login.json()["token_type"], login.json()["expires_in"]) == ("bearer", 900)
+    assert (login.json()["token_type"], login.json()["expires_in"]) == ("bearer", TOKEN_LIFE_S)
     assert _me(bank, f"Bearer {login.json()['access_token']}").json() == user
 
 
@@ -119,19 +119,23 @@ def test_address_and_password_are_wrong_in_the_same_way(bank: Bank) -> None:
 
 
 def test_address_and_password_are_wrong_after_the_same_time(bank: Bank) -> None:
-    """A hash is made in either case; without it an unknown address would answer ten times as fast."""
+    """A hash is made in either case; without it an unknown address would answer ten times as fast.
+
+    The quickest of each are compared, of all rounds so far: other work on the machine can but make a call slower.
+    """
 
     def took_s(email: str) -> float:
         begun = time.perf_counter()
         assert _login(bank, email, "wrong password").status_code == 401
         return time.perf_counter() - begun
 
-    seen = []
+    seen, pairs = [], []
     for _ in range(3):
         known = f"{uuid4().hex}@example.com"
         _register(bank, email=known)
-        pairs = [(took_s(known), took_s(f"{uuid4().hex}@example.com")) for _ in range(6)]
-        known_s, unknown_s = (statistics.median(side) for side in zip(*pairs, strict=True))
+        # No more: an address may fail a hundred times in fifteen minutes, and all that is tested here comes from one.
+        pairs += [(took_s(known), took_s(f"{uuid4().hex}@example.com")) for _ in range(6)]
+        known_s, unknown_s = (min(side) for side in zip(*pairs, strict=True))
         seen.append(f"{known_s:.4f} and {unknown_s:.4f} s")
         if abs(known_s - unknown_s) < 0.25 * max(known_s, unknown_s):
             return

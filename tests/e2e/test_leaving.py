@@ -14,12 +14,14 @@ from tests.support.waiting import eventually
 from tests.support.whole import bank_of
 
 _GATEWAY = 8
+# Within it the test sees that it is unready, and pays.
+_LEAVE_S = 10
 
 
 @pytest.fixture
 def gateway(stack: Stack) -> Iterator[Bank]:
     """One with a proxy in front that looks rarely."""
-    stack.start_service("gateway", _GATEWAY, {"REMIT_GATEWAY_LEAVE_S": "2"})
+    stack.start_service("gateway", _GATEWAY, {"REMIT_GATEWAY_LEAVE_S": str(_LEAVE_S)})
     bank = bank_of(stack, _GATEWAY)
     yield bank
     bank.close()
@@ -47,9 +49,9 @@ async def test_it_is_unready_at_once_and_pays_until_it_is_gone(stack: Stack, gat
     await eventually(is_unready)
     late = person.transfer(source, to, "0.01")
     assert (late.status_code, late.headers["Connection"]) == (201, "close")
-    await eventually(is_gone)
+    await eventually(is_gone, timeout_s=_LEAVE_S + 20)
 
     async def has_ended() -> bool:
         return stack.pid(f"gateway-{_GATEWAY}") is None
 
-    await eventually(has_ended)
+    await eventually(has_ended, timeout_s=30)

@@ -9,7 +9,7 @@ from typing import Any
 
 from deploy.local.stack import Stack
 from tests.support.bank import Bank
-from tests.support.metrics import scrape
+from tests.support.metrics import Scrape, scrape
 from tests.support.waiting import until
 
 _PATH = "/api/v1/admin/pipeline"
@@ -24,19 +24,28 @@ def test_an_operator_sees_five_stages_at_work(bank: Bank) -> None:
     source, to = bank.funded(customer), customer.open_account()
     for _ in range(5):
         assert customer.transfer(source, to).status_code == 201
-    body = _until(bank, lambda body: body["settled_per_s"].get("completed", 0) > 0 and body["pending"] == 0)
-    assert (body["status"], body["problems"], body["unknown"]) == ("ok", [], {})
+    body = _until(bank, _is_at_work)
     assert [stage["stage"] for stage in body["stages"]] == ["gateway", "fraud", "transfer", "ledger", "audit"]
-    assert {server["state"] for server in body["servers"]} == {"up"}
-    for stage in body["stages"]:
-        assert stage["unknown"] == {}
-        assert [one["silent_s"] < 5 for one in stage["instances"]] == [True]
-        for queue in stage["queues"]:
-            assert (queue["depth"], queue["consumers"]) == (0, 1), queue
-            assert queue["unacknowledged"] is not None
-            assert queue["delivered_per_s"] is not None
     chores = {chore["name"] for stage in body["stages"] for one in stage["instances"] for chore in one["chores"]}
     assert {"sweep", "reconcile", "outbox relay", "verifier"} <= chores
+
+
+def _is_at_work(body: dict[str, Any]) -> bool:
+    """All of it in one look; a part that does not answer within its second is unknown to that look alone."""
+    return (
+        (body["status"], body["problems"], body["unknown"], body["pending"]) == ("ok", [], {}, 0)
+        and body["settled_per_s"].get("completed", 0) > 0
+        and {server["state"] for server in body["servers"]} == {"up"}
+        and all(stage["unknown"] == {} for stage in body["stages"])
+        and all([one["silent_s"] < 5 for one in stage["instances"]] == [True] for stage in body["stages"])
+        and all(_is_drained(queue) for stage in body["stages"] for queue in stage["queues"])
+    )
+
+
+def _is_drained(queue: dict[str, Any]) -> bool:
+    """Taken from by its one worker; by two streams of it, where the next one is opened before the old one closes."""
+    rates = (queue["unacknowledged"], queue["delivered_per_s"])
+    return queue["depth"] == 0 and queue["consumers"] in {1, 2} and None not in rates
 
 
 def test_it_is_for_operators_and_every_look_is_audited(bank: Bank) -> None:
@@ -44,9 +53,9 @@ def test_it_is_for_operators_and_every_look_is_audited(bank: Bank) -> None:
     refused = bank.customer().call("GET", "/admin/pipeline")
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     operator = bank.operator()
-    operator.get("/admin/pipeline")
+    told = sorted({problem["code"] for problem in operator.get("/admin/pipeline")["problems"]})
     rows = until(lambda: _reads(bank, operator.user["id"]))
-    assert [row["details"]["problems"] for row in rows] == [[]]
+    assert [row["details"]["problems"] for row in rows] == [told]
 
 
 def _reads(bank: Bank, user_id: str) -> list[dict[str, Any]]:
@@ -70,7 +79,13 @@ def test_the_document_tells_it_with_an_example(bank: Bank) -> None:
 
 
 def test_what_the_gateway_looks_at_is_measured_without_being_asked(stack: Stack) -> None:
-    seen = until(lambda: scrape(stack.service_url("gateway")), lambda seen: seen.sum("remit_queue_consumers"))
-    assert {seen.value("remit_stage_lag_seconds", stage=s) < 5 for s in ("transfer", "ledger", "audit")} == {True}
     servers = ("broker", "redis", *(f"database {s}" for s in ("identity", "fraud", "transfer", "ledger", "audit")))
-    assert {seen.value("remit_server_up", server=server) for server in servers} == {1}
+
+    def is_well(seen: Scrape) -> bool:
+        return (
+            seen.sum("remit_queue_consumers") > 0
+            and all(seen.value("remit_stage_lag_seconds", stage=s) < 5 for s in ("transfer", "ledger", "audit"))
+            and {seen.value("remit_server_up", server=server) for server in servers} == {1}
+        )
+
+    until(lambda: scrape(stack.service_url("gateway")), is_well)

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from services.gateway.routes.pipeline import STREAMS_MAX
+from tests.e2e.test_audit import settled
 from tests.support.bank import _PASSWORD, Bank
 from tests.support.browsing import SESSION, Page
 from tests.support.events import events_of, read_events
@@ -62,6 +63,7 @@ def test_it_is_for_operators_and_audited_once_at_opening(bank: Bank) -> None:
     operator = bank.operator()
     with events_of(operator, bank.client, _PATH) as events:
         assert [next(events)[0] for _ in range(2)] == ["look", "look"]
+    settled(bank)
     rows = bank.admin.get("/admin/audit-logs", user_id=operator.user["id"], action="ADMIN")["items"]
     assert [row["details"] for row in rows] == [{"act": "watch_pipeline"}]
 

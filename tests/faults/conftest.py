@@ -8,14 +8,17 @@ from contextlib import closing
 import pytest
 
 from deploy.local.stack import Stack
+from tests.support import whole
 from tests.support.bank import Bank
 from tests.support.whole import bank_of, whole_remit
 
 SETTINGS = {
-    "REMIT_GATEWAY_IP_RATE_LIMIT": "off",
+    **whole.SETTINGS,
     "REMIT_FRAUD_MAX_HOURLY_COUNT": "off",
     "REMIT_FRAUD_MAX_DAILY_COUNT": "off",
 }
+# The defaults, for tests that are about how soon something is told.
+HURRIED = {**SETTINGS, "REMIT_GATEWAY_PUBLISH_TIMEOUT_S": "1", "REMIT_GATEWAY_REDIS_TIMEOUT_S": "1"}
 
 
 @pytest.fixture(scope="module")

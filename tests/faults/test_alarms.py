@@ -13,14 +13,23 @@ import pytest
 
 from deploy.local.stack import Stack
 from remit.doctor import examine
+from tests.faults.conftest import HURRIED
 from tests.support.accepted import accepted, all_completed, book_is_clean, parties_of, until
 from tests.support.bank import Bank, Session
+from tests.support.whole import whole_remit
 
 _ALARMS = {
     "memory": (("set_vm_memory_high_watermark", "0.00001"), ("set_vm_memory_high_watermark", "0.4")),
     "disk": (("set_disk_free_limit", "1000000GB"), ("set_disk_free_limit", "50MB")),
 }
 _AT_ONCE_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack whose gateway is as impatient as it is by default: what is tested is how soon it tells."""
+    with whole_remit(HURRIED, durable=True) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

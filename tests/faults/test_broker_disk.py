@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.local.stack import Stack
-from tests.faults.conftest import SETTINGS
+from tests.faults.conftest import HURRIED
 from tests.support.accepted import accepted, all_completed, book_is_clean, parties_of, until
 from tests.support.bank import Bank, Session
 from tests.support.disks import filled, needs_a_small_disk, stack_on_small_disk
@@ -19,7 +19,7 @@ _DISK_MIB = 400
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A stack whose broker stands on a small disk of its own."""
-    with stack_on_small_disk("rabbitmq", mib=_DISK_MIB, settings=SETTINGS) as stack:
+    with stack_on_small_disk("rabbitmq", mib=_DISK_MIB, settings=HURRIED) as stack:
         yield stack
 
 

@@ -35,6 +35,7 @@ _LONG = {"account held", "broker emptied"}
 _UNHURRIED = {
     **SETTINGS,
     "REMIT_FRAUD_MAX_DAILY_AMOUNT": "off",
+    # The whole sweep takes longer than any suite.
     "REMIT_GATEWAY_JWT_TTL_S": "86400",
     "REMIT_TRANSFER_RECONCILE_EVERY_S": "3600",
     "REMIT_TRANSFER_RECONCILE_GRACE_S": "0",

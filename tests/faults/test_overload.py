@@ -18,7 +18,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from remit.bench.load import Measured, Plan, Template
-from tests.faults.conftest import SETTINGS
+from tests.faults.conftest import HURRIED
 from tests.support.bank import Bank
 from tests.support.waiting import until
 from tests.support.whole import whole_remit
@@ -41,7 +41,7 @@ _GROWTH_MIB_MAX = 120
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A whole Remit, its data as safe as in production."""
-    with whole_remit(SETTINGS | {"REMIT_FRAUD_MAX_DAILY_AMOUNT": "off"}, durable=True) as stack:
+    with whole_remit(HURRIED | {"REMIT_FRAUD_MAX_DAILY_AMOUNT": "off"}, durable=True) as stack:
         yield stack
 
 

@@ -23,14 +23,14 @@ from tests.support.builders import ALICE, requested
 from tests.support.databases import wipe
 from tests.support.doctoring import BOUND_S, execute, only_while, told, wrongs
 from tests.support.services import deposit, ids, in_process
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENT, eventually
 from tests.support.whole import whole_remit
 
 
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Stack]:
     """Servers and services of this module's own, to be stopped."""
-    with whole_remit({}, durable=True) as stack:
+    with whole_remit(PATIENT, durable=True) as stack:
         yield stack
 
 
@@ -49,7 +49,7 @@ async def test_of_a_deployment_in_order_nothing_is_wrong_and_no_secret_is_told(d
         return not await wrongs(env)
 
     # The broker counts its consumers every five seconds.
-    await eventually(nothing_wrong)
+    await eventually(nothing_wrong, timeout_s=60)
     plain, document = _remit(env), _remit(env, "--json")
     assert (plain.returncode, document.returncode) == (0, 0), plain.stdout
     assert "0 wrong" in plain.stdout
@@ -66,10 +66,11 @@ async def test_a_worker_that_does_not_run_is_missed_at_its_queues(deployment: St
     try:
 
         async def missed() -> list[Finding]:
-            return [finding for finding in await wrongs(env) if "nobody consumes ledger." in finding.says]
+            # The broker counts queue by queue: at first some of them may be named alone.
+            said = [finding for finding in await wrongs(env) if "nobody consumes ledger." in finding.says]
+            return [finding for finding in said if "ledger.settled" in finding.says]
 
-        [finding] = await eventually(missed)
-        assert "ledger.settled" in finding.says
+        [finding] = await eventually(missed, timeout_s=60)
         assert finding.do.startswith("start a worker of ledger")
         assert (await told(env, "ledger at")).says.split(": ")[0].endswith("does not answer")
         quiet = _remit(env, "--quiet")
@@ -103,7 +104,8 @@ async def test_a_server_that_hangs_is_not_waited_for(deployment: Stack) -> None:
     try:
         begun_s = time.monotonic()
         found = [finding.says for finding in await wrongs(env)]
-        assert time.monotonic() - begun_s < BOUND_S + 2
+        # One area after the other they would take eighteen seconds.
+        assert time.monotonic() - begun_s < BOUND_S + 5
         assert {"PostgreSQL", "Redis", "RabbitMQ"} <= {says.split()[0] for says in found}, found
     finally:
         for server in ("postgres", "redis", "rabbitmq"):

@@ -30,6 +30,9 @@ from tests.support.services import deposit, ids, in_process
 from tests.support.waiting import eventually
 from tests.support.whole import bank_of
 
+# Some of them wait for several rounds of the verifier, one after the other.
+pytestmark = pytest.mark.timeout(400)
+
 _DIFFERENCES = "remit_ledger_differences"
 _ROUND_ENDED = "remit_ledger_round_ended_timestamp_seconds"
 _CALLS = "remit_idempotency_calls_total"
@@ -112,11 +115,11 @@ async def test_one_cent_changed_by_hand_is_counted_and_named_until_it_is_put_bac
     assert seen(whole).value(_DIFFERENCES) == 0
     async with unguarded(whole.owner, table) as change:
         await change(statement, UUID(account), 1)
-        await eventually(lambda: told(seen(whole).value(_DIFFERENCES) == 1))
+        await eventually(lambda: told(seen(whole).value(_DIFFERENCES) == 1), timeout_s=_ROUNDS_TIMEOUT_S)
         assert f"{account}: {check}" in mismatches(whole)
         await rounds(whole)
         assert seen(whole).value(_DIFFERENCES) == 1
-    await eventually(lambda: told(seen(whole).value(_DIFFERENCES) == 0))
+    await eventually(lambda: told(seen(whole).value(_DIFFERENCES) == 0), timeout_s=_ROUNDS_TIMEOUT_S)
 
 
 async def test_a_ledger_that_is_merely_behind_has_no_differences(whole: Whole) -> None:

@@ -38,7 +38,7 @@ async def links(servers: Stack) -> AsyncIterator[tuple[Link, Link]]:
 
 async def test_no_channel_of_a_lost_connection_is_published_on(links: tuple[Link, Link]) -> None:
     """What is published there without a confirm would fail for nobody to see."""
-    publisher = Publisher(links[0], timeout_s=1.0)
+    publisher = Publisher(links[0], timeout_s=10.0)
     first = await publisher._channel(confirms=False)
     links[0].loss.set()
 
@@ -48,7 +48,7 @@ async def test_no_channel_of_a_lost_connection_is_published_on(links: tuple[Link
         except BrokerUnavailable:
             return False
 
-    await eventually(another)
+    await eventually(another, timeout_s=60)
 
 
 async def test_replies_come_in_on_the_next_connection(links: tuple[Link, Link]) -> None:
@@ -69,13 +69,13 @@ async def test_replies_come_in_on_the_next_connection(links: tuple[Link, Link]) 
         return replies.is_bound and replies._channel is not first
 
     await eventually(bound_anew)
-    publisher = Publisher(publishing, timeout_s=1.0)
+    publisher = Publisher(publishing, timeout_s=10.0)
 
     async def arrived() -> bool:
         await publisher.emit(Emission(replies=[(instance, settled())]))
         return bool(came)
 
-    await eventually(arrived)
+    await eventually(arrived, timeout_s=60)
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
 

@@ -10,8 +10,10 @@ from deploy.local.testing import temporary_stack
 from tests.support.bank import Bank
 from tests.support.waiting import PATIENT
 
+# No suite takes as long: people who log in for all of one are in to its end. Shorter than a session of a browser.
+TOKEN_LIFE_S = 6 * 3600
 # For tests that are about neither limits on addresses nor time-outs: one machine sends what a thousand clients would.
-SETTINGS = {"REMIT_GATEWAY_IP_RATE_LIMIT": "off", **PATIENT}
+SETTINGS = {"REMIT_GATEWAY_IP_RATE_LIMIT": "off", "REMIT_GATEWAY_JWT_TTL_S": str(TOKEN_LIFE_S), **PATIENT}
 
 
 @contextmanager

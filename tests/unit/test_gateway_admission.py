@@ -22,8 +22,11 @@ from shared.http import Bounds, connections_possible
 from shared.runtime import serve_http
 from tests.support.waiting import eventually
 
-_BOUNDS = Bounds(connections_max=50, head_timeout_s=0.4, body_timeout_s=0.4, read_timeout_s=0.4,
-                 keep_alive_timeout_s=1)  # fmt: skip
+_BOUNDS = Bounds(connections_max=50, head_timeout_s=20, body_timeout_s=20, read_timeout_s=20,
+                 keep_alive_timeout_s=20)  # fmt: skip
+# For tests of who is cut off: what comes too late for these may come from a slow machine, too.
+_IMPATIENT = Bounds(connections_max=50, head_timeout_s=0.4, body_timeout_s=0.4, read_timeout_s=0.4,
+                    keep_alive_timeout_s=1)  # fmt: skip
 # More than the kernel's buffers hold.
 _LARGE = 32 * 1024 * 1024
 
@@ -220,7 +223,7 @@ async def test_a_client_that_gives_up_makes_room() -> None:
 
 async def test_who_sends_slowly_or_reads_slowly_takes_nobodys_place() -> None:
     """With room for one call: two that never finish their bodies and one that never takes its answer."""
-    async with _edge(calls_max=1, bounds=replace(_BOUNDS, body_timeout_s=20, read_timeout_s=20)) as edge:
+    async with _edge(calls_max=1) as edge:
         for _ in range(2):
             slow = await edge.client()
             await slow.ask("/body", "Content-Length: 100000", method="POST")
@@ -237,7 +240,7 @@ async def test_large_bodies_have_a_bound_together_and_small_ones_are_never_refus
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(admission, "BODY_BYTES_MAX", 250_000)
-    async with _edge(calls_max=10, bounds=replace(_BOUNDS, body_timeout_s=20)) as edge:
+    async with _edge(calls_max=10) as edge:
         holder = await edge.client()
         await holder.ask("/body", "Content-Length: 300000", method="POST")
         await holder.send(b"x" * 200_000)
@@ -267,20 +270,18 @@ async def test_large_bodies_have_a_bound_together_and_small_ones_are_never_refus
      b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n"],
 )  # fmt: skip
 async def test_what_never_becomes_a_request_is_cut_off(sent: bytes) -> None:
-    async with _edge() as edge:
+    async with _edge(bounds=_IMPATIENT) as edge:
         client = await edge.client()
         await client.send(sent)
-        started = asyncio.get_running_loop().time()
         await client.rest()
-        assert asyncio.get_running_loop().time() - started < 3
 
 
 async def test_a_head_that_drips_is_cut_off_though_it_goes_on() -> None:
-    async with _edge() as edge:
+    async with _edge(bounds=_IMPATIENT) as edge:
         client = await edge.client()
         await client.send(b"GET / HTTP/1.1\r\n")
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(10):
                 while True:
                     await client.send(b"X-Drip: y\r\n")
                     await asyncio.sleep(0.02)
@@ -292,7 +293,7 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
         return REGISTRY.get_sample_value("remit_http_cut_total", {"reason": "unread"}) or 0.0
 
     before = cuts()
-    async with _edge() as edge:
+    async with _edge(bounds=_IMPATIENT) as edge:
         client = await edge.client()
         # The reader stops at its limit, and so the kernel's buffers fill.
         await client.ask("/large")
@@ -308,11 +309,11 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
     "endless", [b"X-Header: y\r\n", b"x" * 1000], ids=["one header after another", "one header without an end"]
 )
 async def test_a_head_without_an_end_is_cut_off_by_its_size(endless: bytes) -> None:
-    async with _edge(bounds=replace(_BOUNDS, head_timeout_s=20)) as edge:
+    async with _edge() as edge:
         client = await edge.client()
         await client.send(b"GET / HTTP/1.1\r\nX: ")
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(10):
                 while True:
                     await client.send(endless * 100)
 
@@ -330,7 +331,7 @@ async def test_a_trailer_is_no_header() -> None:
 
 
 async def test_a_connection_for_which_there_is_no_room_is_told_so() -> None:
-    async with _edge(bounds=replace(_BOUNDS, connections_max=3, head_timeout_s=20)) as edge:
+    async with _edge(bounds=replace(_BOUNDS, connections_max=3)) as edge:
         held = [await edge.client() for _ in range(3)]
         for client in held:
             await client.ask("/")

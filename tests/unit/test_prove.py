@@ -239,11 +239,11 @@ async def _echo_behind_proxy() -> AsyncIterator[tuple[_Echo, Proxy]]:
         yield echo, proxy
 
 
-async def _said(proxy: Proxy, text: bytes, *, within_s: float = 2.0) -> bytes:
+async def _said(proxy: Proxy, text: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     try:
         writer.write(text)
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(20):
             return await reader.read(1_000)
     except ConnectionError:
         return b""
@@ -259,7 +259,7 @@ async def test_a_proxy_passes_what_it_is_given() -> None:
 async def test_a_stalled_proxy_says_nothing_until_it_resumes() -> None:
     async with _echo_behind_proxy() as (echo, proxy):
         proxy.stall()
-        asking = asyncio.create_task(_said(proxy, b"hello", within_s=5))
+        asking = asyncio.create_task(_said(proxy, b"hello"))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await asyncio.shield(asking)
@@ -285,7 +285,7 @@ async def test_a_cut_ends_what_is_open_and_a_refusal_what_is_new() -> None:
         assert await reader.read(1_000) == b"HELLO"
         await proxy.cut()
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):
                 assert await reader.readexactly(1)
         proxy.refusing = True
         assert await _said(proxy, b"hello") == b""

