@@ -306,7 +306,7 @@ async def test_a_lock_that_is_held_for_long_stops_only_who_needs_it_and_fails_no
         await eventually(partial(is_empty, broker, "transfer.screened"))
     assert {i.status for i in settled_of(told.items, locked.instruction.transfer_id)} == {"completed"}
     assert [await balance(owner, account) for account in (a, b, c, d)] == [9_000, 11_000, 8_000, 12_000]
-    assert not await owner.fetchval("SELECT count(*) FROM transfer.attempts")
+    assert not await owner.fetchval("SELECT count(*) FROM transfer.attempts WHERE event_id = $1", locked.event_id)
 
 
 async def test_a_worker_that_was_frozen_in_a_transaction_loses_its_locks_and_its_transaction(
