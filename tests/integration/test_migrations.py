@@ -184,7 +184,9 @@ def _reader(url: str) -> Iterator[None]:
 
 def _revisions(schema: str) -> list[str]:
     """A history, the first revision first."""
-    script = ScriptDirectory.from_config(configuration(schema, {"REMIT_POSTGRES_URL": "postgresql://nobody@127.0.0.1/"}))
+    script = ScriptDirectory.from_config(
+        configuration(schema, {"REMIT_POSTGRES_URL": "postgresql://nobody@127.0.0.1/"})
+    )
     return [step.revision for step in script.walk_revisions()][::-1]
 
 
