@@ -70,17 +70,16 @@ def test_a_key_is_the_same_bare_or_quoted(header: str, key: str) -> None:
     assert idempotency_key(request(("Idempotency-Key", header))) == key
 
 
-@pytest.mark.parametrize("written", ["k", '"k"', " k ", '"a b"', '"a\\"b"', 'a"b', "x" * 255])
-def test_a_key_in_a_filter_is_the_one_that_its_header_names(written: str) -> None:
-    asked = request(query=urlencode({"idempotency_key": written}))
-    assert paging.key_filter(asked) == idempotency_key(request(("Idempotency-Key", written)))
+@pytest.mark.parametrize("key", ["k", '"k"', " k ", 'a\\"b'])
+def test_a_key_in_a_filter_stands_for_itself(key: str) -> None:
+    """The quotes that a header may put around it are the header's."""
+    assert paging.key_filter(request(query=urlencode({"idempotency_key": key}))) == key
 
 
-@pytest.mark.parametrize("written", ["", " ", '""', '"k', "x" * 256, "é", "a\tb"])
-def test_a_filter_by_a_key_that_is_none_is_refused(written: str) -> None:
-    with pytest.raises(ValidationFailed) as caught:
-        paging.key_filter(request(query=urlencode({"idempotency_key": written})))
-    assert [error.field for error in caught.value.errors] == ["idempotency_key"]
+@pytest.mark.parametrize("key", ["", "\x7f", "é", "k" * 256])
+def test_a_filter_by_a_key_that_is_none_is_refused(key: str) -> None:
+    with pytest.raises(ValidationFailed):
+        paging.key_filter(request(query=urlencode({"idempotency_key": key})))
 
 
 @pytest.mark.parametrize("header", ["", " ", '""', "x" * 256, "é", "a\tb"])

@@ -170,22 +170,11 @@ def idempotency_key(request: Request) -> str | None:
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
-    if len(given) > 1:
-        raise KeyInvalid
-    return key_of(given[0])
-
-
-def key_of(written: str) -> str:
-    """The key that is written so: bare and in quotes it is one and the same.
-
-    Raises:
-        KeyInvalid: empty, too long, or not printable ASCII.
-    """
-    key = written.strip(" \t")
+    key = given[0].strip(" \t")
     if key.startswith('"'):
         quoted = _QUOTED_KEY.fullmatch(key)
         key = _ESCAPED.sub(r"\1", quoted[1]) if quoted else ""
-    if not _KEY.fullmatch(key):
+    if len(given) > 1 or not _KEY.fullmatch(key):
         raise KeyInvalid
     return key
 
