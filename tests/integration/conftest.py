@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from shared.contracts import topology
-from shared.database import Database, open_database
+from shared.database import Database, open_database, pool
 from tests.support.bank import Bank
 from tests.support.broker import BrokerProbe, broker_probe
 from tests.support.collector import Collector, collecting
@@ -71,3 +71,9 @@ async def whole(whole_stack: Stack, collector: Collector) -> AsyncIterator[Whole
     with closing(bank_of(whole_stack)) as bank:
         async with open_database(whole_stack.env["REMIT_POSTGRES_URL"], name="tests") as owner:
             yield Whole(whole_stack, bank, owner, collector)
+
+
+@pytest.fixture
+def short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions that are opened from now on wait a third of a second for a lock, not two seconds."""
+    monkeypatch.setitem(pool._SESSION_SETTINGS, "lock_timeout", "300ms")

@@ -268,6 +268,7 @@ async def test_the_worker_books_what_is_settled_once(servers: Stack, broker: Bro
     assert await parked(owner, items[0]) == []
 
 
+@pytest.mark.usefixtures("short_locks")
 async def test_a_book_that_is_locked_for_its_rebuilding_is_waited_for_and_nothing_is_parked(
     databases: list[Database], store: Store, owner: Database
 ) -> None:

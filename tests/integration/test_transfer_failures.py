@@ -17,6 +17,7 @@ from shared.contracts.gateway import Kind, OpenAccount
 from shared.contracts.transfer import Status, TransferSettled
 from shared.database import Database, open_database
 from shared.ids import settlement_account_id
+from shared.messaging import retry
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.retry import ServerDown, carry
 from tests.support.builders import ALICE, account_command, screened
@@ -110,10 +111,12 @@ async def test_trouble_that_never_ends_fails_the_transfer_after_three_retries(
     assert await balances(owner, a, b) == [10_000, 10_000]
 
 
+@pytest.mark.usefixtures("short_locks")
 async def test_a_lock_that_is_held_for_longer_than_all_tries_fails_nothing(
-    database: Database, owner: Database, pair: tuple[UUID, UUID]
+    database: Database, owner: Database, pair: tuple[UUID, UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a sibling was frozen between its locks and its COMMIT: the transfer goes back, and ends when they go."""
+    monkeypatch.setattr(retry, "RETRY_WAITS_S", (0.0, 0.0, 0.0))
     a, b = pair
     source = settlement_account_id("USD")
     deposit = screened(kind=Kind.DEPOSIT, from_account_id=source, to_account_id=a)

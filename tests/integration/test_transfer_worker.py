@@ -275,6 +275,7 @@ async def test_a_lock_held_by_somebody_else_costs_retries_and_nothing_more(
     assert await balance(owner, a) == 9_000
 
 
+@pytest.mark.usefixtures("short_locks")
 async def test_a_lock_that_is_held_for_long_stops_only_who_needs_it_and_fails_nobody(
     settings: Settings, broker: BrokerProbe, owner: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
