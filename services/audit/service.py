@@ -53,7 +53,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             batch_items_max=settings.batch_items_max,
             priority=settings.consumer_priority,
         )
-        following = replace(bounds, apart_s_max=FOLLOWING_APART_S)
+        following = replace(bounds, apart_s_min=FOLLOWING_APART_S)
         checkpoints = Checkpoints(store, stream, every_s=settings.checkpoint_every_s)
         consumers = [
             Consumer(link, publisher, letters, QUEUE, table, following),

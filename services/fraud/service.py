@@ -62,7 +62,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             priority=settings.consumer_priority,
         )
         screening = replace(bounds, apart_s_max=SCREENING_APART_S)
-        following = replace(bounds, apart_s_max=FOLLOWING_APART_S)
+        following = replace(bounds, apart_s_min=FOLLOWING_APART_S)
         consumers = [
             Consumer(consuming, publisher, letters, queue, {message_type: table[message_type]}, how)
             for queue, message_type, how in (

@@ -44,7 +44,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Worker]:
             batch_items_max=settings.batch_items_max,
             priority=settings.consumer_priority,
         )
-        following = replace(bounds, apart_s_max=FOLLOWING_APART_S)
+        following = replace(bounds, apart_s_min=FOLLOWING_APART_S)
         consumers = [
             Consumer(link, publisher, letters, QUEUE, table, following),
             Consumer(link, publisher, letters, topology.command_queue("ledger"), replays, bounds),

@@ -57,7 +57,8 @@ _WATCHDOG_EVERY_S = 5.0
 _STREAM_S_MAX = 20.0
 
 # A batch costs as much as some fifty items: under load consumers take fewer and larger ones. Settling gets the batches
-# of screening, and needs no pause of its own; what nobody waits for may take its time.
+# of screening, and needs no pause of its own. What nobody waits for takes its time always, and leaves the processors to
+# those calls that somebody waits for.
 SCREENING_APART_S = 0.03
 FOLLOWING_APART_S = 0.05
 
@@ -70,7 +71,8 @@ class Bounds:
     batch_items_max: int = 2_000
     # Among the consumers of a queue; None: this process's own.
     priority: int | None = None
-    # Between the beginnings of two batches of many items, in seconds: see `apart_s`.
+    # Between the beginnings of two batches, in seconds: at least, and at most after one of many items (`apart_s`).
+    apart_s_min: float = 0.0
     apart_s_max: float = 0.0
 
 
@@ -253,13 +255,20 @@ class Consumer:
                     continue
                 batch, begun_s = taking.result(), time.monotonic()
                 stream.last_tag = await self._finish(stream.channel, batch, stream.last_tag)
-                pause_s = apart_s(sum(len(delivery.items) for delivery in batch), self._bounds.apart_s_max)
-                if (left_s := begun_s + pause_s - time.monotonic()) > 0:
+                if (left_s := begun_s + self._apart_s(batch) - time.monotonic()) > 0:
                     await asyncio.wait({closed, stopped}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiter in (closed, stopped):
                 waiter.cancel()
         return False
+
+    def _apart_s(self, batch: Sequence[_Delivery]) -> float:
+        """How long after the beginning of `batch` the next one may begin, in seconds."""
+        if len(batch) >= self._bounds.prefetch_max:
+            # The broker holds back what it may not deliver yet: a pause would bound how much is carried a second.
+            return 0.0
+        items = sum(len(delivery.items) for delivery in batch)
+        return max(self._bounds.apart_s_min, apart_s(items, self._bounds.apart_s_max))
 
     async def _take(self, inbox: asyncio.Queue[AbstractIncomingMessage]) -> list[_Delivery]:
         # Weighed by size: items are only known after reading, and reading is done once, below.

@@ -18,7 +18,7 @@ from shared.database import is_transient
 from shared.errors import TransientError
 from shared.messaging import consumer as module
 from shared.messaging.connection import Link
-from shared.messaging.consumer import Consumer, described
+from shared.messaging.consumer import FOLLOWING_APART_S, SCREENING_APART_S, Bounds, Consumer, described
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.publisher import Emission
 from shared.messaging.retry import LOCKS_MET_MAX, Handler, LockHeld, ServerDown
@@ -93,6 +93,27 @@ async def test_what_is_being_carried_is_in_hand(consumer: Consumer, monkeypatch:
     deliveries = [module._Delivery(message, [], []) for message in messages]
     await asyncio.create_task(consumer._finish(channel, deliveries, 0))
     assert [*in_hand, consumer.unacknowledged] == [2, 0]
+
+
+def _singles(count: int) -> list[Any]:
+    return [module._Delivery(SimpleNamespace(), [requested()], []) for _ in range(count)]  # type: ignore[arg-type]
+
+
+def test_what_nobody_waits_for_is_carried_twenty_times_a_second_at_most(consumer: Consumer) -> None:
+    """Also under a single caller, whose next call needs the processors."""
+    consumer._bounds = Bounds(prefetch_max=32, apart_s_min=FOLLOWING_APART_S)
+    assert consumer._apart_s(_singles(1)) == consumer._apart_s(_singles(31)) == FOLLOWING_APART_S
+
+
+def test_no_pause_bounds_what_is_carried_a_second(consumer: Consumer) -> None:
+    """Where the broker has delivered all that it may, more waits there."""
+    consumer._bounds = Bounds(prefetch_max=8, apart_s_min=FOLLOWING_APART_S, apart_s_max=1.0)
+    assert consumer._apart_s(_singles(8)) == 0
+
+
+def test_what_callers_wait_for_is_carried_at_once_after_one(consumer: Consumer) -> None:
+    consumer._bounds = Bounds(apart_s_max=SCREENING_APART_S)
+    assert [consumer._apart_s(_singles(count)) for count in (1, 2, 31)] == [0, 0.001, SCREENING_APART_S]
 
 
 class _Gone:
