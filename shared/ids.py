@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from functools import cache
 from hashlib import sha1, sha256
-from uuid import UUID, uuid4
+from uuid import UUID, SafeUUID
 
 # Drawn once for Remit. Every derived id hangs below it: changing it would let every old key pay again.
-_NAMESPACE = UUID("6b1f7a52-3c0e-5d8b-9a44-0d5a1c2f7e90")
+_NAMESPACE_BYTES = UUID("6b1f7a52-3c0e-5d8b-9a44-0d5a1c2f7e90").bytes
+# What a UUID says of itself: four bits of version, two of variant.
+_FREE_BITS = ~(0xF << 76 | 0x3 << 62)
+_VARIANT = 0x2 << 62
+_new, _set = object.__new__, object.__setattr__
 
 
 def derive(*parts: str | int | UUID) -> UUID:
     """The id of `parts`, in order. Parts are length-prefixed, so that ("ab", "c") and ("a", "bc") differ."""
     text = "".join([f"{len(part)}:{part}" for part in map(str, parts)])
-    # RFC 9562, version 5; `uuid.uuid5` gives the same and makes two objects on the way.
-    return UUID(bytes=sha1(_NAMESPACE.bytes + text.encode(), usedforsecurity=False).digest()[:16], version=5)
+    return _made(sha1(_NAMESPACE_BYTES + text.encode(), usedforsecurity=False).digest(), 5)
 
 
 def event_id(subject_id: UUID, message_type: str, *more: str) -> UUID:
@@ -26,13 +30,13 @@ def event_id(subject_id: UUID, message_type: str, *more: str) -> UUID:
     # As `derive` does it; what is the same for all events of a type is digested once.
     digested = _events_of(message_type).copy()
     digested.update(b"36:%b" % str(subject_id).encode())
-    return UUID(bytes=digested.digest()[:16], version=5)
+    return _made(digested.digest(), 5)
 
 
 @cache
 def _events_of(message_type: str) -> hashlib._Hash:
     begun = f"5:event{len(message_type)}:{message_type}"
-    return sha1(_NAMESPACE.bytes + begun.encode(), usedforsecurity=False)
+    return sha1(_NAMESPACE_BYTES + begun.encode(), usedforsecurity=False)
 
 
 def settlement_account_id(currency: str) -> UUID:
@@ -42,7 +46,18 @@ def settlement_account_id(currency: str) -> UUID:
 
 def random_id() -> UUID:
     """An id that says nothing: for envelopes and for things created without an idempotency key."""
-    return uuid4()
+    return _made(os.urandom(16), 4)
+
+
+def _made(raw: bytes, version: int) -> UUID:
+    """The first 16 bytes of `raw` as a UUID of this version (RFC 9562).
+
+    As `UUID(bytes=…, version=…)` makes it, in a third of the time: it checks what it is given, five times a transfer.
+    """
+    made = _new(UUID)
+    _set(made, "int", int.from_bytes(raw[:16], "big") & _FREE_BITS | version << 76 | _VARIANT)
+    _set(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 def digest(parts: Iterable[bytes]) -> str:

@@ -1,8 +1,11 @@
 """Derived ids: the same cause gives the same id; another cause another."""
 
-from uuid import UUID
+import os
+from uuid import UUID, uuid5
 
-from shared.ids import derive, event_id, random_id, settlement_account_id
+import pytest
+
+from shared.ids import _NAMESPACE_BYTES, _made, derive, event_id, random_id, settlement_account_id
 
 
 def test_parts_do_not_run_into_each_other() -> None:
@@ -21,3 +24,17 @@ def test_ids_are_stable_across_releases() -> None:
 def test_an_id_that_says_nothing_is_another_each_time() -> None:
     assert len({random_id() for _ in range(100)}) == 100
     assert random_id().version == 4
+    assert random_id().variant == "specified in RFC 4122"
+
+
+@pytest.mark.parametrize("raw", [bytes(20), b"\xff" * 20, *(os.urandom(20) for _ in range(50))])
+@pytest.mark.parametrize("version", [4, 5])
+def test_ids_are_what_the_standard_library_makes(raw: bytes, version: int) -> None:
+    """They are made without its checks, and must be the same in everything that can be asked of them."""
+    ours, theirs = _made(raw, version), UUID(bytes=raw[:16], version=version)
+    assert (ours, hash(ours), str(ours), repr(ours)) == (theirs, hash(theirs), str(theirs), repr(theirs))
+    assert (ours.version, ours.variant, ours.is_safe) == (theirs.version, theirs.variant, theirs.is_safe)
+
+
+def test_a_derived_id_is_of_version_5() -> None:
+    assert derive("a") == uuid5(UUID(bytes=_NAMESPACE_BYTES), "1:a")
