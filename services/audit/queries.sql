@@ -15,21 +15,9 @@ SELECT coalesce(tip.seq, 0), tip.hash, greatest(clock_timestamp(), tip.recorded_
 -- name: known_events
 SELECT event_id FROM audit.event_ids WHERE event_id = ANY($1::uuid[]);
 
--- name: insert_logs
--- The rows, and the ids that make each event once over all partitions.
-WITH entries AS (
-    SELECT * FROM unnest($2::bigint[], $3::bytea[], $4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[], $8::text[],
-                         $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
-        AS entry (seq, hash, event_id, occurred_at, user_id, action, resource_type,
-                  resource_id, status, ip_address, user_agent, request_id, details, error_message)
-), ids AS (
-    INSERT INTO audit.event_ids (seq, event_id) SELECT seq, event_id FROM entries
-)
-INSERT INTO audit.audit_logs (recorded_at, seq, hash, event_id, occurred_at, user_id, action, resource_type,
-                              resource_id, status, ip_address, user_agent, request_id, details, error_message)
-SELECT $1, seq, hash, event_id, occurred_at, user_id, action, resource_type,
-       resource_id, status, ip_address, user_agent, request_id, details::jsonb, error_message
-  FROM entries;
+-- name: insert_ids
+-- What makes each event once over all partitions.
+INSERT INTO audit.event_ids (seq, event_id) SELECT * FROM unnest($1::bigint[], $2::uuid[]);
 
 -- name: lock_checkpoints
 -- One worker at a time adds a checkpoint; those who extend the chain need not wait for it.

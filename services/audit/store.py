@@ -84,6 +84,14 @@ async def _insert(
     connection: Connection, tip: Tip, recorded_at: datetime, entries: Sequence[Entry], hashes: Sequence[bytes]
 ) -> None:
     seqs = range(tip.seq + 1, tip.seq + 1 + len(entries))
-    columns = [list(column) for column in zip(*entries, strict=True)]
-    columns[DETAILS] = [bytes(raw).decode() for raw in columns[DETAILS]]
-    await connection.execute(SQL.insert_logs, recorded_at, seqs, hashes, *columns)
+    await connection.execute(SQL.insert_ids, seqs, [entry.event_id for entry in entries])
+    # COPY: rows as they are. An array a column costs the driver twice as much.
+    await connection.copy_records_to_table(
+        "audit_logs",
+        schema_name="audit",
+        columns=("recorded_at", "seq", "hash", *Entry._fields),
+        records=[
+            (recorded_at, seq, link, *entry[:DETAILS], bytes(entry.details).decode(), *entry[DETAILS + 1 :])
+            for seq, link, entry in zip(seqs, hashes, entries, strict=True)
+        ],
+    )

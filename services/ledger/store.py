@@ -57,5 +57,12 @@ async def _known(connection: Connection, bookings: Sequence[Booking]) -> list[En
 
 
 async def _insert(connection: Connection, entries: Sequence[Entry]) -> None:
-    columns = (list(column) for column in zip(*entries, strict=True))
-    await connection.execute(SQL.insert_entries, [entry_id(entry) for entry in entries], *columns)
+    # In one order for everyone, so that two workers with the same transfers wait for each other and cannot deadlock.
+    ordered = sorted(entries, key=lambda entry: (entry.account_id.int, entry.account_seq))
+    # COPY: rows as they are. An array a column costs the driver half as much again.
+    await connection.copy_records_to_table(
+        "ledger_entries",
+        schema_name="ledger",
+        columns=("id", *Entry._fields),
+        records=[(entry_id(entry), *entry) for entry in ordered],
+    )
