@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -78,14 +79,14 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
 
 def pending(instruction: Instruction) -> TransferView:
     """A transfer that nobody has settled yet."""
-    return _view(instruction)
+    return _view(instruction, PENDING)
 
 
 def settled(event: TransferSettled) -> TransferView:
     """A transfer as the event of its end tells it."""
-    return msgspec.structs.replace(
-        _view(event.instruction),
-        status=event.status.value,
+    return _view(
+        event.instruction,
+        event.status.value,
         failure_reason=None if event.failure_reason is None else event.failure_reason.value,
         reasons=event.screening.reasons,
         retry_count=event.retry_count,
@@ -93,7 +94,7 @@ def settled(event: TransferSettled) -> TransferView:
     )
 
 
-def _view(instruction: Instruction) -> TransferView:
+def _view(instruction: Instruction, status: str, **ended: Any) -> TransferView:
     return TransferView(
         transfer_id=instruction.transfer_id,
         fingerprint=instruction.fingerprint,
@@ -106,11 +107,12 @@ def _view(instruction: Instruction) -> TransferView:
         currency=instruction.currency,
         description=instruction.description,
         metadata=metadata_of(instruction.metadata),
-        status=PENDING,
+        status=status,
         requested_at=instruction.requested_at,
         request_id=instruction.context.request_id,
         batch_fingerprint=None if instruction.batch is None else instruction.batch.fingerprint,
         idempotency_key=instruction.idempotency_key,
+        **ended,
     )
 
 
