@@ -20,6 +20,7 @@ from shared.ids import settlement_account_id
 from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.retry import carry
 from tests.support.builders import ALICE, account_command, screened
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -107,6 +108,27 @@ async def test_the_key_decides_where_no_account_can_be_locked(databases: list[Da
     results = await asyncio.gather(*(work(database) for database in databases))
     assert all(result == results[0] for result in results)
     assert {settled.status for settled in results[0]} == {Status.FAILED}
+
+
+async def test_the_time_of_settling_is_read_after_all_locks(stores: list[Store], databases: list[Database]) -> None:
+    """Read before, it could stand before that of the transfer which the lock was waited for."""
+    a, b = await funded(stores[0], 2)
+    # The account that is locked last, so that the others' clock has long been read.
+    waited_for = max(a, b)
+    async with databases[1].transaction() as connection:
+        await connection.fetch("SELECT FROM accounts WHERE id = $1 FOR UPDATE", waited_for)
+        item = screened(from_account_id=a, to_account_id=b)
+        settling = asyncio.create_task(stores[0].settle([item], retries=0))
+        await eventually(lambda: is_waiting(databases[2]))
+        released_at = await connection.fetchval("SELECT clock_timestamp()")
+    [settled] = (await settling).values()
+    assert settled.settled_at > released_at
+
+
+async def is_waiting(database: Database) -> bool:
+    """Whether anybody waits for a row's lock."""
+    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype IN ('tuple', 'transactionid'))"
+    return bool(await database.fetchval(waiting))
 
 
 async def test_opposing_transfers_meet_without_deadlock_or_lost_update(stores: list[Store], owner: Database) -> None:
