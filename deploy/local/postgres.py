@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,8 @@ OWNER = "remit"
 DATABASE = "remit"
 PROBE_TIMEOUT_S = 2
 SETUP_TIMEOUT_S = 60
+_BUFFERS_MB_LEAST = 256
+_BUFFERS_MB_MOST = 4_096
 
 # Rolls back what runs and ends cleanly; SIGTERM would wait for every client to leave.
 FAST_SHUTDOWN = signal.SIGINT
@@ -245,14 +248,32 @@ def settings(*, durable: bool) -> dict[str, str]:
     chosen = {
         "password_encryption": "scram-sha-256",
         "max_connections": "100",
-        "shared_buffers": "256MB",
-        "max_wal_size": "2GB",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_lock_waits": "on",
     }
-    hasty = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    return chosen if durable else {**chosen, **hasty}
+    lasting = {
+        "shared_buffers": f"{_buffers_mb()}MB",
+        # Ids are drawn, so rows meet every page of their indexes, and the first change of a page after a checkpoint
+        # writes it whole to the WAL. At some millions of rows too many checkpoints make that most of all writing.
+        "max_wal_size": "8GB",
+        "checkpoint_timeout": "15min",
+        "wal_buffers": "64MB",
+    }
+    hasty = {
+        "shared_buffers": f"{_BUFFERS_MB_LEAST}MB",
+        "max_wal_size": "2GB",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+    }
+    return {**chosen, **(lasting if durable else hasty)}
+
+
+def _buffers_mb() -> int:
+    """An eighth of this machine's memory, which leaves room for all else that a developer runs there."""
+    memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    return max(_BUFFERS_MB_LEAST, min(memory_mb // 8, _BUFFERS_MB_MOST))
 
 
 def creation(password: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from deploy.local import engine, install, rabbitmq, secrets
+from deploy.local import engine, install, postgres, rabbitmq, secrets
 from deploy.local.addresses import servers_in_containers
 from deploy.local.containers import Container, container_of
 from deploy.local.errors import StackError
@@ -132,13 +133,23 @@ def test_no_password_stands_among_the_arguments_of_a_container(server: str, own:
 
 
 def test_a_container_for_tests_syncs_nothing_and_one_with_data_does(own: Secrets) -> None:
-    postgres = {durable: container_of("postgres", own, durable=durable).command for durable in (True, False)}
-    assert "fsync=off" in postgres[False]
-    assert "fsync=off" not in postgres[True]
+    command = {durable: container_of("postgres", own, durable=durable).command for durable in (True, False)}
+    assert "fsync=off" in command[False]
+    assert "fsync=off" not in command[True]
     redis = {durable: str(container_of("redis", own, durable=durable).files) for durable in (True, False)}
     assert "appendfsync no" in redis[False]
     assert "appendfsync everysec" in redis[True]
     assert "maxmemory-policy noeviction" in redis[True]
+
+
+@pytest.mark.parametrize(("gib", "expected"), [(1, "256MB"), (8, "1024MB"), (24, "3072MB"), (256, "4096MB")])
+def test_postgresql_takes_an_eighth_of_the_memory_for_data_that_last(
+    gib: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = {"SC_PAGE_SIZE": 4_096, "SC_PHYS_PAGES": gib * 2**30 // 4_096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    assert postgres.settings(durable=True)["shared_buffers"] == expected
+    assert postgres.settings(durable=False)["shared_buffers"] == "256MB"
 
 
 def test_the_broker_in_a_container_boots_with_every_user_and_queue(own: Secrets) -> None:
