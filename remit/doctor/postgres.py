@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import psycopg
 from psycopg.rows import DictRow
@@ -26,6 +27,8 @@ VERSION_LEAST = 15
 # and those of their reconcilers.
 _NEEDED = 50
 _SHARE_NOTED = 0.8
+# Before so much has been written, nothing can be said of how.
+_WAL_BYTES_LEAST = 4e9
 _AWAY = " does not answer: "
 # What is lost where a switch is off.
 _SWITCHES: Mapping[str, str] = {
@@ -66,7 +69,7 @@ async def _server(url: str, owned: Sequence[str], environment: Environment) -> S
             about, own_s = await timed_row(connection, SQL.server)
             found = [*_version(where, about), *clocks.compared(f"PostgreSQL at {where}", about["now_s"], own_s)]
             found += _durability(f"at {where}", await rows(connection, SQL.switches))
-            found += [*_room(about), *_spare(where, about)]
+            found += [*_room(about), *_spare(where, about), *whole_pages(where, about)]
             return [*found, *await schemas.examine(connection, owned, environment)]
     except psycopg.Error as error:
         return [_unreachable(where, user_of(url), error)]
@@ -145,6 +148,20 @@ def _spare(where: str, about: DictRow) -> Iterator[Finding]:
         yield noted(f"no standby has to hold what is committed at {where}: if its disk is lost, so is the book")
     if not about["archives"]:
         yield noted(f"{where} archives no WAL: a backup can be restored to its own end only", "see docs/operations.md")
+
+
+def whole_pages(where: str, about: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether checkpoints come so often that most of the WAL is pages written whole, the first time after each.
+
+    The server counts pages; what of each was free is left out of the WAL, so this is the most that they can be.
+    """
+    written, pages = about["wal_bytes"], about["whole_pages_bytes"]
+    if written >= _WAL_BYTES_LEAST and pages > written / 2:
+        yield noted(
+            f"up to {min(pages / written, 1):.0%} of the WAL of {where} is pages written whole after checkpoints",
+            f"raise max_wal_size (it is {about['max_wal_size']}; 8GB) and checkpoint_timeout "
+            f"(it is {about['checkpoint_timeout']}; 15min), and see that shared_buffers hold the indexes",
+        )
 
 
 def _logins(environment: Environment) -> Sequence[str]:

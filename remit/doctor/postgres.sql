@@ -12,7 +12,11 @@ SELECT current_setting('server_version_num')::int AS version,
        current_setting('archive_mode') <> 'off' AS archives,
        (SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver) AS archiving_fails,
        (SELECT count(*)::int FROM pg_replication_slots WHERE NOT active) AS idle_slots,
-       (SELECT count(*)::int FROM pg_prepared_xacts) AS prepared;
+       (SELECT count(*)::int FROM pg_prepared_xacts) AS prepared,
+       current_setting('max_wal_size') AS max_wal_size,
+       current_setting('checkpoint_timeout') AS checkpoint_timeout,
+       (SELECT wal_bytes FROM pg_stat_wal)::float8 AS wal_bytes,
+       (SELECT wal_fpi * current_setting('block_size')::bigint FROM pg_stat_wal)::float8 AS whole_pages_bytes;
 
 -- name: switches
 -- As this session got them: the server's, unless the role's or the database's own say otherwise.

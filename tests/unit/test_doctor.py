@@ -164,3 +164,16 @@ async def test_a_server_that_is_away_is_said_once_however_it_fails_each_who_asks
 async def test_a_wrong_address_is_told_with_the_settings_and_nobody_is_asked_there(wrong: str) -> None:
     assert await broker.examine({**_WHOLE, "REMIT_AMQP_URL": wrong}) == []
     assert await redis.examine({"REMIT_REDIS_URL": wrong}) == []
+
+
+@pytest.mark.parametrize(
+    ("wal_gb", "pages_gb", "share"), [(101, 110, "up to 100%"), (10, 6, "up to 60%"), (26.4, 6.5, ""), (3, 3, "")]
+)
+def test_wal_that_is_mostly_whole_pages_is_noted(wal_gb: float, pages_gb: float, share: str) -> None:
+    """Checkpoints come too often for what is written; little that was written says nothing yet."""
+    about = {"wal_bytes": wal_gb * 1e9, "whole_pages_bytes": pages_gb * 1e9}
+    found = list(postgres.whole_pages("db", {**about, "max_wal_size": "1GB", "checkpoint_timeout": "5min"}))
+    assert len(found) == bool(share)
+    if found:
+        assert (found[0].level, found[0].says[: len(share)]) == (Level.NOTE, share)
+        assert "raise max_wal_size (it is 1GB; 8GB) and checkpoint_timeout (it is 5min; 15min)" in found[0].do
