@@ -10,7 +10,7 @@ from remit.bench.booking import SQL, look
 from remit.bench.load import Plan as Load
 from remit.bench.report import Timing
 from remit.bench.runs import Run
-from remit.bench.works import BATCH_CONNECTIONS, SOAK, WORKS, Work, load, settle_down
+from remit.bench.works import BATCH_CONNECTIONS, SOAK, WORKS, Work, at_rest, load, settle_down
 from remit.client.client import open_client
 from remit.client.http import Credentials
 from remit.errors import CommandError
@@ -55,6 +55,10 @@ async def _full_book(run: Run) -> None:
     for work in pair:
         await run.once(work)
     await fill(run, run.plan.book)
+    # Of a book that came to be in days, not in half an hour, the minute after its last transfer is over.
+    run.tell("waiting for reconcilers and vacuuming")
+    if not await at_rest(run.lab):
+        run.tell("they have not ended; what follows is measured beside them")
     for work in pair:
         await run.do(work, f"after {run.plan.book:,} transfers")
 

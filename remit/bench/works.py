@@ -27,6 +27,10 @@ _QUIET_EVERY_S = 0.2
 # As long without one more row means that nothing is on its way.
 _QUIET_S = 0.6
 _QUIET_TIMEOUT_S = 120.0
+# All processes together, while nothing is asked of them, take less than a tenth of a core.
+_REST_S = 3.0
+_REST_CORES = 0.15
+_REST_TIMEOUT_S = 600.0
 # Above what the generator itself waits for open requests.
 _LOAD_TIMEOUT_S = 60.0
 
@@ -182,6 +186,22 @@ async def settle_down(lab: Lab) -> None:
         if (found := await lab.booked()) != booked or await lab.held():
             booked, since_s = found, time.monotonic()
         await asyncio.sleep(_QUIET_EVERY_S)
+
+
+async def at_rest(lab: Lab) -> bool:
+    """Whether also what follows a load by itself has ended, which is waited for: reconcilers compare, PostgreSQL
+    vacuums, each at its own pace and in minutes."""
+    pids, deadline_s = lab.pids(), time.monotonic() + _REST_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        before_s = _cpu_s(pids)
+        await asyncio.sleep(_REST_S)
+        if _cpu_s(pids) - before_s < _REST_S * _REST_CORES:
+            return True
+    return False
+
+
+def _cpu_s(pids: Mapping[str, int]) -> float:
+    return sum(usage.cpu_s for usage in usage_of(pids).values())
 
 
 @dataclass
