@@ -43,9 +43,7 @@ class Rolling:
 
     def replace(self, service: str, *, old: int, new: int, release: Path) -> None:
         """A worker of the other release beside the one that runs; both carry the load; then the first one leaves."""
-        # Without a priority the two take turns; the previous release says none.
-        turns = {f"REMIT_{service.upper()}_CONSUMER_PRIORITY": "0"} if release == CHECKOUT else None
-        self.stack.start_service(service, new, turns, checkout=release)
+        self.stack.start_service(service, new, _turns(service), checkout=release)
         self._runs(service, new, release)
         # Of audit's workers one works at a time: the other waits for its turn.
         if service != "audit":
@@ -75,6 +73,11 @@ class Rolling:
         return scrape(self.stack.service_url(service, n)).sum("remit_batch_items_count")
 
 
+def _turns(service: str) -> dict[str, str]:
+    """With the same priority workers take turns; by themselves each draws its own, and one carries what it can."""
+    return {} if service == "gateway" else {f"REMIT_{service.upper()}_CONSUMER_PRIORITY": "0"}
+
+
 @contextmanager
 def rolling(previous: Path) -> Iterator[Rolling]:
     """All of the previous release, two gateways, and payers at work."""
@@ -82,7 +85,7 @@ def rolling(previous: Path) -> Iterator[Rolling]:
         stack.start_servers()
         stack.migrate(previous)
         for service in SERVICES:
-            stack.start_service(service, checkout=previous)
+            stack.start_service(service, overrides=_turns(service), checkout=previous)
         stack.start_service("gateway", 2, checkout=previous)
         urls = [stack.service_url("gateway", n) for n in (1, 2)]
         with closing(bank_of(stack)) as bank:
