@@ -27,8 +27,9 @@ _QUIET_EVERY_S = 0.2
 # As long without one more row means that nothing is on its way.
 _QUIET_S = 0.6
 _QUIET_TIMEOUT_S = 120.0
-# All processes together, while nothing is asked of them, take less than a tenth of a core.
-_REST_S = 3.0
+# All processes together, while nothing is asked of them, take less than a tenth of a core. Longer than the minute after
+# which reconcilers look again.
+_REST_S = 65.0
 _REST_CORES = 0.15
 _REST_TIMEOUT_S = 600.0
 # Above what the generator itself waits for open requests.
