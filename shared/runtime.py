@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -10,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,6 +32,9 @@ from shared.settings import Environment, logs_from, traces_from
 
 log = structlog.get_logger(__name__)
 
+# As `malloc.h` numbers them: M_MMAP_THRESHOLD and M_TRIM_THRESHOLD in bytes, M_ARENA_MAX.
+_MALLOC = ((-3, 128 * 1024), (-1, 1024 * 1024), (-8, 1))
+
 
 def run(service: str, serve: Callable[[Environment, asyncio.Event], Awaitable[None]]) -> None:
     """Runs a service until SIGTERM or SIGINT sets the event that `serve` is given; a wrong setting ends in one line."""
@@ -47,6 +51,7 @@ def run(service: str, serve: Callable[[Environment, asyncio.Event], Awaitable[No
         logs = logs_from(environment)
         configure_logs(service, as_json=logs.format == "json", level=logs.level)
         with tracing(service, traces_from(environment)):
+            _return_memory()
             _collect_rarely()
             uvloop.run(main())
     except SettingsError as error:
@@ -65,6 +70,18 @@ def _first(group: BaseExceptionGroup[BaseException]) -> SettingsError | None:
         if isinstance(found, SettingsError):
             return found
     return None
+
+
+def _return_memory() -> None:
+    """Buffers of bodies and envelopes go back to the system when they are freed.
+
+    By itself glibc takes the size of the largest one it ever freed for the size below which all stay on its heap, in
+    pieces. Other C libraries have no `mallopt`, and none of this.
+    """
+    with suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in _MALLOC:
+            mallopt(parameter, value)
 
 
 def _collect_rarely() -> None:
