@@ -20,7 +20,7 @@ from remit.bench.quantiles import weighted_quantile
 from shared.database import Database, load_queries
 
 SQL = load_queries(__file__)
-# Each sample costs half a millisecond of the machine that is measured.
+# Each sample takes its time from the machine that is measured.
 SAMPLE_EVERY_S = 0.05
 _STATEMENT_TIMEOUT_S = 600
 

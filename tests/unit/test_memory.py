@@ -41,7 +41,6 @@ print(resident_kib() - before)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator of another system")
 @pytest.mark.parametrize(("returns", "kept"), [(True, False), (False, True)])
 def test_large_buffers_go_back_to_the_system_when_they_are_freed(returns: bool, kept: bool) -> None:
     """The second case shows that the first one is our doing."""
