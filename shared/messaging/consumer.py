@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -22,18 +21,13 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shared.contracts import topology
 from shared.contracts.base import Message
-from shared.contracts.envelope import (
-    Unreadable,
-    encode_item,
-    open_header,
-    read_each,
-    read_items,
-)
+from shared.contracts.envelope import encode_item
 from shared.contracts.naming import named
 from shared.errors import TransientError
 from shared.messaging.batching import apart_s, take
 from shared.messaging.connection import BROKER_ERRORS, Link, losses_named
 from shared.messaging.dead_letters import DeadLetters, Letter
+from shared.messaging.deliveries import Delivery, messages_without, read
 from shared.messaging.publisher import Emission, Publisher, TopologyMissing
 from shared.messaging.retry import LOCKS_MET_MAX, Handler, LockHeld, ServerDown, carry, locked_out_at_once
 from shared.messaging.stream import Stream
@@ -74,26 +68,6 @@ class Bounds:
     # Between the beginnings of two batches, in seconds: at least, and at most after one of many items (`apart_s`).
     apart_s_min: float = 0.0
     apart_s_max: float = 0.0
-
-
-@dataclass
-class _Delivery:
-    message: AbstractIncomingMessage
-    items: list[Message]
-    unreadable: list[Letter]
-    sent_at: datetime | None = None
-
-    @property
-    def redeliveries(self) -> int:
-        count = self.message.headers.get("x-delivery-count", 0)
-        return count if isinstance(count, int) else 0
-
-    @property
-    def age_s(self) -> float | None:
-        """How long ago it was published, by this machine's clock; None where it does not say."""
-        if self.sent_at is None or self.sent_at.tzinfo is None:
-            return None
-        return max((datetime.now(UTC) - self.sent_at).total_seconds(), 0.0)
 
 
 @dataclass
@@ -262,7 +236,7 @@ class Consumer:
                 waiter.cancel()
         return False
 
-    def _apart_s(self, batch: Sequence[_Delivery]) -> float:
+    def _apart_s(self, batch: Sequence[Delivery]) -> float:
         """How long after the beginning of `batch` the next one may begin, in seconds."""
         if len(batch) >= self._bounds.prefetch_max:
             # The broker holds back what it may not deliver yet: a pause would bound how much is carried a second.
@@ -270,51 +244,16 @@ class Consumer:
         items = sum(len(delivery.items) for delivery in batch)
         return max(self._bounds.apart_s_min, apart_s(items, self._bounds.apart_s_max))
 
-    async def _take(self, inbox: asyncio.Queue[AbstractIncomingMessage]) -> list[_Delivery]:
+    async def _take(self, inbox: asyncio.Queue[AbstractIncomingMessage]) -> list[Delivery]:
         # Weighed by size: items are only known after reading, and reading is done once, below.
         messages = await take(
             inbox,
             weight=lambda m: 1 + len(m.body) // 1_024,
             weight_max=self._bounds.batch_items_max,
         )
-        return [self._read(message) for message in messages]
+        return [read(message, self.queue, self._handlers) for message in messages]
 
-    def _read(self, message: AbstractIncomingMessage) -> _Delivery:
-        def letter(text: str, reason: str, message_type: str) -> Letter:
-            return Letter(
-                message_type=message_type,
-                reason="poison",
-                detail=reason,
-                origin=self.queue,
-                item=text,
-            )
-
-        try:
-            header = open_header(message.body)
-            if header.type not in self._handlers:
-                raise Unreadable(f"type {header.type!r} does not belong on {self.queue}")
-        except Unreadable as error:
-            text = message.body.decode("utf-8", "backslashreplace")
-            return _Delivery(message, [], [letter(text, str(error), message.type or "unknown")])
-        try:
-            return _Delivery(message, read_items(header), [], header.sent_at)
-        except Unreadable:
-            each = list(read_each(header))
-        return _Delivery(
-            message,
-            [item for _, item in each if isinstance(item, Message)],
-            [
-                letter(
-                    bytes(raw).decode("utf-8", "backslashreplace"),
-                    str(item),
-                    header.type,
-                )
-                for raw, item in each
-                if isinstance(item, Unreadable)
-            ],
-        )
-
-    async def _finish(self, channel: AbstractChannel, batch: list[_Delivery], last_tag: int) -> int:
+    async def _finish(self, channel: AbstractChannel, batch: list[Delivery], last_tag: int) -> int:
         tags = [delivery.message.delivery_tag or 0 for delivery in batch]
         if tags != list(range(last_tag + 1, last_tag + 1 + len(tags))):
             # One `multiple` acknowledgement would cover a message that was not handled.
@@ -334,7 +273,7 @@ class Consumer:
         if held is not None:
             # What has ended does not come again; the rest does, when the stream is closed.
             with losses_named():
-                for message in _without(batch, held.items):
+                for message in messages_without(batch, held.items):
                     await message.ack()
             raise held
         with losses_named():
@@ -344,7 +283,7 @@ class Consumer:
         log.debug("batch_carried", messages=len(batch), items=sum(len(delivery.items) for delivery in batch))
         return tags[-1]
 
-    async def _carry(self, batch: list[_Delivery]) -> Emission:
+    async def _carry(self, batch: list[Delivery]) -> Emission:
         letters = [letter for delivery in batch for letter in delivery.unreadable]
         if letters:
             await self._park(letters)
@@ -411,12 +350,6 @@ class Consumer:
 
     def _letter(self, item: Message, reason: str, detail: str) -> Letter:
         return letter_of(item, reason=reason, detail=detail, origin=self.queue)
-
-
-def _without(batch: Sequence[_Delivery], items: Sequence[Message]) -> list[AbstractIncomingMessage]:
-    """The messages that hold none of `items`."""
-    out = {id(item) for item in items}
-    return [delivery.message for delivery in batch if not any(id(item) in out for item in delivery.items)]
 
 
 def dead_letter_consumer(

@@ -67,6 +67,7 @@ TARGETS: Sequence[Target] = (
         "integration/test_transfer_worker",
     ),
     _on_servers("shared/messaging/consumer.py", "unit/test_consumer", "integration/test_transfer_worker"),
+    _on_servers("shared/messaging/deliveries.py", "unit/test_consumer", "integration/test_transfer_worker"),
     _on_servers(
         "shared/messaging/publisher.py",
         "unit/test_closed_while_asked",

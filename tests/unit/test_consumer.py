@@ -20,6 +20,7 @@ from shared.messaging import consumer as module
 from shared.messaging.connection import Link
 from shared.messaging.consumer import FOLLOWING_APART_S, SCREENING_APART_S, Bounds, Consumer, described
 from shared.messaging.dead_letters import DeadLetters
+from shared.messaging.deliveries import Delivery
 from shared.messaging.publisher import Emission
 from shared.messaging.retry import LOCKS_MET_MAX, Handler, LockHeld, ServerDown
 from tests.support.builders import requested
@@ -71,7 +72,7 @@ async def test_a_batch_that_was_carried_ends_the_long_pauses(
     monkeypatch.setattr(consumer, "_carry", nothing)
     monkeypatch.setattr(consumer, "_publisher", SimpleNamespace(emit=nothing))
     consumer._pause_s = module._PAUSE_MAX_S
-    assert await asyncio.create_task(consumer._finish(channel, [module._Delivery(message, [], [])], 0)) == 1
+    assert await asyncio.create_task(consumer._finish(channel, [Delivery(message, [], [])], 0)) == 1
     assert consumer._pause_s == module._PAUSE_FIRST_S
 
 
@@ -90,13 +91,13 @@ async def test_what_is_being_carried_is_in_hand(consumer: Consumer, monkeypatch:
     channel: Any = SimpleNamespace(is_closed=False)
     monkeypatch.setattr(consumer, "_carry", carries)
     monkeypatch.setattr(consumer, "_publisher", SimpleNamespace(emit=nothing))
-    deliveries = [module._Delivery(message, [], []) for message in messages]
+    deliveries = [Delivery(message, [], []) for message in messages]
     await asyncio.create_task(consumer._finish(channel, deliveries, 0))
     assert [*in_hand, consumer.unacknowledged] == [2, 0]
 
 
 def _singles(count: int) -> list[Any]:
-    return [module._Delivery(SimpleNamespace(), [requested()], []) for _ in range(count)]  # type: ignore[arg-type]
+    return [Delivery(SimpleNamespace(), [requested()], []) for _ in range(count)]  # type: ignore[arg-type]
 
 
 def test_what_nobody_waits_for_is_carried_twenty_times_a_second_at_most(consumer: Consumer) -> None:
@@ -268,7 +269,7 @@ class _Round:
     async def finish(self, *messages: Sequence[TransferRequested], redeliveries: int = 0) -> None:
         headers = {"x-delivery-count": redeliveries}
         batch: list[Any] = [
-            module._Delivery(
+            Delivery(
                 SimpleNamespace(delivery_tag=tag, ack=self._ack(tag), headers=headers),  # type: ignore[arg-type]
                 list(items),
                 [],
